@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["PublishedPort", "addresses_meet", "held_ports", "listed_ports", "published_ports"]
+__all__ = ["PublishedPort", "addresses_meet", "chosen_ports", "held_ports", "listed_ports", "published_ports"]
 
 
 class PublishedPort(NamedTuple):
@@ -38,6 +38,11 @@ def published_ports(service: Mapping[str, Any]) -> Iterator[PublishedPort]:
         if first.isdigit() and int(first) and (not last or last.isdigit()):
             protocol, address = str(entry.get("protocol") or "tcp"), str(entry.get("host_ip") or "")
             yield PublishedPort(int(first), int(last or first), protocol, address, place)
+
+
+def chosen_ports(service: Mapping[str, Any]) -> Iterator[int]:
+    """Each port of the host that it may have by them."""
+    return (port for each in published_ports(service) for port in range(each.first, each.last + 1))
 
 
 def held_ports(details: Mapping[str, Any]) -> set[int]:

@@ -35,7 +35,7 @@ _LABEL = "com.docker.compose."
 _WORDS = {"command": "Cmd", "entrypoint": "Entrypoint"}
 _MOST_OF_ENV = 1_000_000  # bytes: Linux hands a program no more than twice that
 _MOST = 64_000_000  # bytes: 1,000 containers with all that Docker knows of them
-_STACK = "dev.slipway.stack"  # a label of what Slipway itself runs
+_STACK, _EDGE = "dev.slipway.stack", "dev.slipway.edge"  # labels of what Slipway itself runs
 _UNIT = "\x1f"  # between the parts of the answer: no JSON or text file has it
 # Containers, networks, images, services that ended, then the folder's `.env`, one part each; start-up files may print
 # something before.
@@ -101,7 +101,7 @@ class RunningProject:
     shared: frozenset[str]
     """those of its own networks on which containers of others are"""
     holders: tuple[str, ...]
-    """containers of others that have port 80 or 443"""
+    """containers of others that have port 80 or 443, and are no edge of Slipway"""
     env: str
     """the `.env` of its folder; holds secrets"""
     files: tuple[str, ...] = ()
@@ -165,7 +165,7 @@ def _read(parts: Sequence[str], place: str, *, folder: str, name: str, port: int
         image = made.get(str(each["Image"]), {})
         each["Config"]["Env"] = set(each["Config"].get("Env") or ()) - set(image.get("Env") or ())
         each["OfImage"] = {key for key, name in _WORDS.items() if each["Config"].get(name) == image.get(name)}
-    foreign = [each for each in running if each not in own]
+    foreign = [each for each in running if each not in own and _EDGE not in _labels(each)]
     holders = tuple(_name(each) for each in foreign if not set(EDGE_PORTS).isdisjoint(held_ports(each)))
     ran = frozenset(name for project, _, name in (each.partition("/") for each in ended.split()) if project in projects)
     folders: dict[str, tuple[str, ...]] = {}

@@ -181,8 +181,8 @@ def _changes(attempt: Attempt, made: _Planned) -> list[Change]:
         because = "it was cut off: all of it runs again, and the stack stands still, before anything else is done"
         planned.insert(0, Change(made.undo_first, UNDO_FINISHED, (because,), interrupts=True))
     project = attempt.handover.old.name if attempt.handover else ""
-    beside = attempt.document.move_beside
-    planned += old_changes(made.plan.steps, made.old, project, attempt.edge_ports, made.data, beside=beside)
+    planned += old_changes(made.plan.steps, made.rendered, made.old, project, attempt.edge_ports, data=made.data,
+                           beside=attempt.document.move_beside)  # fmt: skip
     stays = [each.words for each in made.behind if not each.used] if made.plan.steps else []
     return [*planned, *([Change(project, DATA_STAYS, tuple(stays))] if stays else [])]
 

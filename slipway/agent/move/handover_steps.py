@@ -20,7 +20,7 @@ from slipway.agent.strategies.steps import (
 )
 from slipway.contract.barriers import PROVEN
 from slipway.contract.plan import OLD_STOPPED, PORTS_TAKEN, Change
-from slipway.contract.published_ports import published_ports
+from slipway.contract.published_ports import chosen_ports, published_ports
 from slipway.contract.strategies import RECREATE
 
 if TYPE_CHECKING:
@@ -106,15 +106,18 @@ def taken_over(
 
 def old_changes(
     steps: Sequence[Step],
+    rendered: Rendered,
     old: Sequence[OldContainer],
     project: str,
     edge_ports: Collection[int],
-    data: Mapping[str, Collection[str]],
     *,
+    data: Mapping[str, Collection[str]],
     beside: Collection[str] = (),
 ) -> Iterator[Change]:
     """What happens to the old project as a whole; `edge_ports` are those that the edge will have, all else as above."""
-    names = {each.id: each.name for each in old}
+    names, services = {each.id: each.name for each in old}, rendered.compose["services"].values()
+    ports = set(edge_ports).union(*map(chosen_ports, services))
+    closing = {each.id: set(each.ports) - ports for each in old if each.running}
     left = [each for each in old if each.running]
     for step in steps:
         for name in step.services if isinstance(step, (Start, ScaleUp)) else ():
@@ -126,12 +129,17 @@ def old_changes(
         left = [each for each in left if not isinstance(step, StopOld) or each.id not in step.containers]
         if isinstance(step, TakePorts):
             said = [f"from {_named(step.containers, names)}, while requests go on"]
-            closed = {port for each in old if each.id in step.containers for port in each.ports}.difference(edge_ports)
+            closed = {port for each in step.containers for port in closing.pop(each, ())}
             said += [f"port {port} closes: the edge will not have it" for port in sorted(closed)]
             yield Change("edge", PORTS_TAKEN, tuple(said))
         elif isinstance(step, StopOld) and not step.service:
             because = f"stopped and kept until `slipway move finish`: {_named(step.containers, names)}"
             yield Change(project, OLD_STOPPED, (because,))
+    stopped = [each for step in steps if isinstance(step, StopOld) for each in step.containers]
+    closed = {port for each in stopped for port in closing.get(each, ())}
+    if closed and all(each.get("network_mode") != "host" for each in services):  # one could listen on any of them
+        because = f"port {', '.join(map(str, sorted(closed)))} closes: nothing of the stack publishes it"
+        yield Change(project, OLD_STOPPED, (because,))
     if idle := sorted(each.name for each in old if not each.ran):
         because = f"not running now, and not started by Docker at the next boot any more: {', '.join(idle)}"
         yield Change(project, OLD_STOPPED, (because,))

@@ -137,8 +137,8 @@ def _first_reading(
     known = {**moved, "variables": {**moved.get("variables", {}), **given_variables(options, stacks)}}
     reading = _reading_settings(stacks[0], known, file, source)
     try:
-        compared = _compared(moving, reading, options, source["application"]) if moving else None
-        return compared, read_requirements(reading)
+        moving = moving and _compared(replace(moving, stored=file.secrets), reading, options, source["application"])
+        return moving, read_requirements(reading)
     except SlipwayError as error:
         problems = [before_stacks(each, source["application"], options.again) for each in error.problems]
         raise SlipwayError(problems) from None

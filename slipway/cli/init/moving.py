@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.compose.config.compose_files import found_file
 from slipway.compose.config.compose_model import resolve, with_placeholders
 from slipway.contract.problems import Problem, SlipwayError
-from slipway.contract.published_ports import published_ports
+from slipway.contract.published_ports import chosen_ports
 from slipway.hosts.running_project import EDGE_PORTS, RunningProject, read_project, ssh_command, ssh_target
 from slipway.releases.format import counted
 from slipway.releases.stack_settings import Change, change_settings
@@ -60,6 +61,8 @@ class Moving:
     differences: tuple[str, ...] = ()
     own_name: str = ""
     """what the stack is called on its hosts"""
+    stored: Collection[str] = ()
+    """secrets that the stack has already: encrypted there, so that nobody knows here whether they differ"""
 
     def described(self, read: str) -> Iterator[str]:
         """What is taken over, and what will differ, in lines; `read` is the Compose file of the stack."""
@@ -97,27 +100,18 @@ class Moving:
 
     def _other_values(self, services: Mapping[str, Any], missing: Collection[tuple[str, ...]]) -> Iterator[str]:
         """What the stack gives another value than it has now, except for what `missing` values are at."""
+        known = {name: value for name, value in self.env.secrets.items() if name not in self.stored}
         for name, old in sorted(self.project.services.items()):
             given = (services.get(name) or {}).get("environment") or {}
             texts = {key: text for key, text in given.items() if ("services", name, "environment", key) not in missing}
             changed = sorted(
-                key for key in old.variables.keys() & texts if not self._is(texts[key], old.variables[key])
+                key for key in old.variables.keys() & texts if not _can_be(texts[key], old.variables[key], known)
             )
             if changed:
                 yield (
                     f"{name} runs with another value of {', '.join(changed)} than the stack gives it: where data "
                     "depends on it, as on the password of a database, set the one of today"
                 )
-
-    def _is(self, text: object, value: str) -> bool:
-        """Whether a text of the Compose file, with placeholders for secrets, is `value` in the container."""
-        known = self.env.secrets
-        found = re.sub(
-            r"\$\$|\$\{(\w+)\}",
-            lambda each: known.get(each[1], each[0]) if each[1] else "$",
-            str(with_placeholders(text)),
-        )
-        return text is None or found == value
 
     def compose_files(self, application: Path) -> list[str]:
         """The files that it was started from, where that folder has them all and Compose would not find the same."""
@@ -205,6 +199,7 @@ def _differences(project: RunningProject, services: Mapping[str, Any], adopted: 
     proxies = [name for name, old in project.services.items() if not set(EDGE_PORTS).isdisjoint(old.ports)]
     labelled = [each.problem() for each in unreplaced_labels(services, domain)] + list(unguarded(services))
     routed = bool(labelled) or any((each.get("x-slipway") or {}).get("route") for each in services.values())
+    published = {port for each in services.values() for port in chosen_ports(each)}
     for name, old in sorted(project.services.items()):
         service = services.get(name)
         if name in proxies and (service is None or routed):
@@ -215,6 +210,8 @@ def _differences(project: RunningProject, services: Mapping[str, Any], adopted: 
             )
         elif service is None:
             yield f"{name} runs, and the Compose file has no such service: it is stopped with the rest"
+        if lost := sorted(set(old.ports) - published - set(EDGE_PORTS if routed else ())):
+            yield f"{name} has port {', '.join(map(str, lost))}, which the Compose file does not publish"
         if service is not None:
             yield from _service_differences(name, old, service)
         for mount in old.mounts:
@@ -233,8 +230,7 @@ def _differences(project: RunningProject, services: Mapping[str, Any], adopted: 
 
 
 def _has_edge_ports(service: Mapping[str, Any]) -> bool:
-    published = (port for each in published_ports(service) for port in range(each.first, each.last + 1))
-    return service.get("network_mode") == "host" or not set(EDGE_PORTS).isdisjoint(published)
+    return service.get("network_mode") == "host" or not set(EDGE_PORTS).isdisjoint(chosen_ports(service))
 
 
 def _neighbours(project: RunningProject) -> Iterator[str]:
@@ -255,9 +251,6 @@ def _service_differences(name: str, old: OldService, service: Mapping[str, Any])
     image = str(service.get("image") or "")
     if image and not service.get("build") and image != old.image:
         yield f"{name} runs {old.image}, the Compose file says {image}"
-    ports = {port.first for port in published_ports(service)}
-    if lost := sorted(set(old.ports) - ports) if not (service.get("x-slipway") or {}).get("route") else []:
-        yield f"{name} has port {', '.join(map(str, lost))}, which the Compose file does not publish"
     if variables := sorted(old.variables.keys() - (service.get("environment") or {}).keys()):
         yield f"{name} has variables that the Compose file does not set: {', '.join(variables)}"
     for key in ("command", "entrypoint"):
@@ -275,11 +268,19 @@ def _service_differences(name: str, old: OldService, service: Mapping[str, Any])
 
 def _same_words(stated: Iterable[str], running: tuple[str, ...]) -> bool:
     """Whether these are the same, whatever a secret of the Compose file is."""
-    words = [str(with_placeholders(each)).replace("$$", "$") for each in stated]
-    patterns = [".*".join(map(re.escape, re.split(r"\$\{\w+\}", each))) for each in words]
-    return len(patterns) == len(running) and all(
-        re.fullmatch(pattern, word, re.DOTALL) for pattern, word in zip(patterns, running, strict=True)
-    )
+    words = list(stated)
+    return len(words) == len(running) and all(map(_can_be, words, running))
+
+
+def _can_be(text: object, value: str, known: Mapping[str, str] = MappingProxyType({})) -> bool:
+    """Whether a text of the Compose file becomes `value`, with the `known` secrets and whatever the others are."""
+
+    def pattern(found: re.Match[str]) -> str:
+        whole, name = found.group(0, 1)
+        return re.escape(known.get(name, "$" if whole == "$$" else whole)) if name in known or not name else ".*"
+
+    expected = re.sub(r"\$\$|\$\{(\w+)\}|.", pattern, str(with_placeholders(text)), flags=re.DOTALL)
+    return text is None or re.fullmatch(expected, value, re.DOTALL) is not None
 
 
 def _mount_difference(name: str, mount: OldMount, service: Mapping[str, Any] | None) -> Iterator[str]:

@@ -497,6 +497,46 @@ def test_only_what_keeps_the_ports_of_the_edge_is_to_leave_the_compose_file(
     assert "hint: web publishes port 80:" not in result.output  # it is no application, with its port 443
 
 
+@pytest.mark.parametrize(("holder", "edge"), [("blog-web-1", False), ("slipway-edge-0c54dc-2", True)])
+def test_a_port_that_nobody_has_afterwards_is_named_and_the_edge_is_none_to_take_over_from(
+    init: Init, program: Path, host: Path, *, holder: str, edge: bool
+) -> None:
+    api = {"image": "api:1", "x-slipway": {"route": "/", "port": 3000}}
+    content = {"name": "shop", "services": {"api": api, "web": {"image": "web:1", "ports": ["8000-8002:80"]}}}
+    (program.parent / "shop" / "compose.yaml").write_text(json.dumps(content))
+    every = [
+        container("api", image="api:1", ports=(3000, 8001)),
+        container("gone", image="gone:1", ports=(80, 9000)),
+        container("web", image="web:1", project="blog", ports=(80,)),
+    ]
+    every[-1]["Name"] = f"/{holder}"
+    every[-1]["Config"]["Labels"] = {"dev.slipway.edge": "0c54dc"} if edge else {}
+    (host / "containers").write_text(json.dumps(every))
+    result = init("--from-running", "shop", "--yes")
+    assert "- api has port 3000, which the Compose file does not publish" in result.output, said(result)
+    assert "- gone has port 9000, which the Compose file does not publish" in result.output
+    assert ("add its name to moveFrom" in result.output) is not edge
+
+
+@pytest.mark.parametrize(("text", "runs", "differs"), [
+    ("${STRIPE}", "of today", False), ("x ${STRIPE}$$", "x of today$", False), ("x ${STRIPE}", "y of today", True),
+])  # fmt: skip
+def test_a_secret_that_the_stack_has_already_is_not_said_to_differ(
+    init: Init, program: Path, host: Path, *, text: str, runs: str, differs: bool
+) -> None:
+    content = {"name": "shop", "services": {"mailer": {"image": "mailer:1", "environment": {"VALUE": text}}}}
+    (program.parent / "shop" / "compose.yaml").write_text(json.dumps(content))
+    (host / "containers").write_text(json.dumps([container("mailer", image="mailer:1", env=(f"VALUE={runs}",))]))
+    (host.parent / ".env").write_text(f"STRIPE={CANARY}\n")
+    (host / "folder").write_text(f"{host.parent}\n")
+    (program / "Pulumi.production.yaml").write_text(
+        "config: {shop-deploy:registry: registry.example, shop-deploy:secrets: {STRIPE: {secure: v1:abc}}}\n"
+    )
+    result = init("--from-running", "shop", "--yes")
+    assert result.exit_code == 0, said(result)
+    assert ("another value of VALUE" in result.output) is differs
+
+
 @pytest.mark.parametrize("stacks", [0, 1])
 def test_what_slipway_runs_itself_is_not_offered_and_two_of_a_folder_are_something_to_take_over(
     init: Init, host: Path, stacks: int

@@ -240,6 +240,26 @@ def test_a_port_of_the_old_proxy_that_the_edge_will_not_have_is_said_to_close(
     assert change["because"][1:] == ["port 443 closes: the edge will not have it"]
 
 
+@pytest.mark.parametrize(
+    ("more", "closes"),
+    [
+        ({}, True),
+        ({"ports": [{"target": 80, "published": "3000"}]}, False),
+        ({"ports": [{"target": 80, "published": "2990-3010"}]}, False),
+        ({"network_mode": "host"}, False),  # it may listen there itself
+    ],
+)
+@pytest.mark.parametrize("service", ["web", "worker", "db"])
+def test_a_port_that_nothing_of_the_stack_has_is_said_to_close(
+    stack: Simulation, before: Before, *, service: str, more: dict[str, Any], closes: bool
+) -> None:
+    before.container(service).host["PortBindings"] = {"80/tcp": [{"HostIp": "", "HostPort": "3000"}]}
+    wanted = shop(stack)
+    wanted["compose"]["services"]["worker"].update(more)
+    said = [line for each in stack.plan(wanted, move_from=["old"])["changes"] for line in each["because"]]
+    assert ("port 3000 closes: nothing of the stack publishes it" in said) is closes
+
+
 def test_a_preview_says_all_of_it_and_what_is_interrupted(stack: Simulation, before: Before) -> None:
     plan = stack.plan(shop(stack), move_from=["old"])
     said = {
