@@ -74,8 +74,9 @@ def _renamed(stack: str, application: Application, former: str) -> Problem:
     return Problem(
         f"this stack runs as {former} so far, and would be {application.stack} now",
         "it would begin anew on empty volumes, and what runs would be removed, so nothing was touched: the application "
-        f"(setting `name`, or else its folder) or the stack is called otherwise; where that is meant, `pulumi destroy "
-        f"--stack {shlex.quote(stack)}` comes first, which keeps all volumes but those of `removeVolumes`",
+        f"(setting `name`, or else its folder) or the stack is called otherwise; where that is meant, under the former "
+        f"name `pulumi destroy --stack {shlex.quote(stack)}` comes first, which keeps all volumes but those of "
+        "`removeVolumes`",
         fix,
     )
 

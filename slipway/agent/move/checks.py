@@ -7,7 +7,14 @@ import shlex
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent.docker.docker_api import PROJECT_LABEL
-from slipway.agent.docker.facts import NEVER_RESTARTED, SERVICE_LABEL, SHORT_ID, restart_policy, works_or_will
+from slipway.agent.docker.facts import (
+    EDGE_NETWORK,
+    NEVER_RESTARTED,
+    SERVICE_LABEL,
+    SHORT_ID,
+    restart_policy,
+    works_or_will,
+)
 from slipway.agent.move.old_container import FOLDER_LABEL, place_of, runs
 from slipway.agent.move.old_project import UNDOING, UNDONE
 from slipway.agent.move.shared_data import data_of, data_of_service, shared, within
@@ -165,6 +172,13 @@ def check_names(
             "another name takes over from them",
             fix,
         )
+    for place, name in enumerate(move_from):
+        if name.startswith(f"{EDGE_NETWORK}-"):
+            raise SlipwayError(
+                f"moveFrom names {name}, an edge of Slipway",
+                "it serves the stacks of this host, and this one is served by it, too, so nothing was touched",
+                f"pulumi config rm --path 'moveFrom[{place}]'",
+            )
     if strangers := [each.name for each in own if first and not each.config and not each.one_off]:
         raise SlipwayError(
             f"{', '.join(strangers)} of a Compose project {stack} is here already, as this stack is called, too",

@@ -52,8 +52,9 @@ def ask(settings: Settings, project: str, what: str) -> list[Outcome]:
     found = [outcome for outcome in outcomes if outcome.state or outcome.problems]
     if not found:
         raise SlipwayError(
-            f"stack {settings.stack} took over from no other project",
-            "there is nothing to undo or to finish; its setting moveFrom names one, and the next deployment takes over",
+            f"{project} took over from no other project",
+            f"there is nothing to undo or to finish; where stack {settings.stack} was called otherwise when it did, "
+            "set that `name` again; its setting moveFrom names what the next deployment takes over from",
             of_stack("slipway preview", settings.stack)
             if settings.move_from
             else "slipway init APPLICATION --from [USER@]HOST:FOLDER",

@@ -231,7 +231,9 @@ def test_hosts_that_took_over_from_nothing_are_left_out_and_one_that_fails_is_na
     assert "host web-2: it cannot be reached" in said.err
     hosts(web_1="")
     assert run(monkeypatch) == 1
-    assert "took over from no other project" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "took over from no other project" in said.err
+    assert "was called otherwise when it did, set that `name` again" in said.err
 
 
 def test_only_finish_removes(hosts: Callable[..., list[tuple[str, ...]]], monkeypatch: pytest.MonkeyPatch) -> None:

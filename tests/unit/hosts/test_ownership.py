@@ -41,7 +41,7 @@ def problems(
 def test_a_stack_that_ran_under_another_name_is_refused(tmp_path: Path, stack: str, former: str, fix: str) -> None:
     [found] = problems(tmp_path, [LOCAL], {"here": probe()}, {former: {"here": "local"}}, stack=stack)
     assert found.what == f"this stack runs as {former} so far, and would be shop-{stack.lower()} now"
-    assert (found.fix, f"`pulumi destroy --stack {stack}`" in found.meaning) == (fix, True)
+    assert (found.fix, f"under the former name `pulumi destroy --stack {stack}`" in found.meaning) == (fix, True)
 
 
 def at(name: str, address: str) -> dict[str, Any]:

@@ -1004,6 +1004,13 @@ def test_one_that_takes_minutes_to_stop_gets_them(stack: Simulation, before: Bef
     assert onlooker.lost == []
 
 
+def test_an_edge_is_none_to_take_over_from(stack: Simulation, before: Before) -> None:
+    ended = stack.deploy(shop(stack), move_from=["old", "slipway-edge-0c54dc-2"])
+    assert "moveFrom names slipway-edge-0c54dc-2, an edge of Slipway" in ended.error
+    assert "pulumi config rm --path 'moveFrom[1]'" in ended.error
+    before.untouched()
+
+
 @pytest.mark.parametrize("names", [["shop"], ["old", "shop"], ["shop-db-1"], []], ids=str)
 def test_a_stack_takes_over_from_nothing_that_is_called_as_it_is(
     stack: Simulation, before: Before, names: list[str]
