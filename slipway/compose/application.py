@@ -231,9 +231,10 @@ class _Reader:
         volumes = [name for name, entry in (model.get("volumes") or {}).items() if not (entry or {}).get("external")]
         for name in self.settings.remove_volumes:
             if name not in (*volumes, EVERY_VOLUME):
+                adopted = ", as adoptVolumes has it" if name in self.settings.adopt_volumes else ""
                 self.found.refuse(
-                    f"removeVolumes: '{name}' is not a volume of the Compose file's own",
-                    suggestion(name, volumes, "`pulumi destroy` could not remove it"),
+                    f"removeVolumes: '{name}' is not a volume of the Compose file's own{adopted}",
+                    suggestion(name, () if adopted else volumes, "`pulumi destroy` could not remove it"),
                     config_rm(self.settings.stack, "removeVolumes"),
                 )
         awaited = {

@@ -151,7 +151,7 @@ class ShippedFiles:
             self.found.warn(
                 what,
                 f"its {len(tracked)} file(s) are copied to a host once, while it is missing or empty there",
-                "mount it `:ro`, so that later changes of them arrive as well",
+                "where nothing is to write there, mount it `:ro`, so that later changes of them arrive as well",
             )
         elif there:
             self.found.warn(

@@ -21,6 +21,7 @@ import pulumi
 from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.settings import monitor_supports_feature
 
+from slipway.contract.commands import of_stack
 from slipway.contract.http_answers import WAY_OUT, limited
 from slipway.contract.problems import SlipwayError
 from slipway.contract.redaction import printable
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from slipway.compose.application import Build
     from slipway.settings.model import Settings
 
-__all__ = ["explained", "last_words"]
+__all__ = ["explained", "last_words", "way_out"]
 
 _LINES = 40
 
@@ -65,12 +66,20 @@ def explained(
         error = SlipwayError(
             f"image {name} was not built and pushed: {reason}",
             "nothing was deployed",
-            WAY_OUT if limited(reason) else f"docker build {relative(build.context)}",
+            way_out(reason, build, settings),
         )
         pulumi.log.error("\n".join(["", *(f"    {printable(line)}" for line in words), printable(str(error))]))
         return False
 
     return pulumi.ResourceHookBinding(on_error=[pulumi.ErrorHook(f"{name}-failed", failed)])
+
+
+def way_out(reason: str, build: Build, settings: Settings) -> str:
+    """The command that leads on from `reason`, in the builder's words."""
+    if limited(reason):
+        return WAY_OUT
+    pushed = "failed to push" in reason  # the build itself is well, and would only be so again
+    return of_stack("slipway doctor", settings.stack) if pushed else f"docker build {relative(build.context)}"
 
 
 def last_words(output: str) -> list[str]:

@@ -175,7 +175,7 @@ def _line(
     notes = []
     if secret:
         notes.append("already a secret" if name in secrets else why or "by --secret")
-        notes += ["readable until now: change it where it is used"] if how == _MOVED else []
+        notes += ["readable until now: change it where it is used"] if how == _MOVED and there[name] else []
         notes += [weak] if (weak := weakness(name, value)) else []
     else:
         notes += ["a secret until now"] if how == _MOVED else []

@@ -262,9 +262,11 @@ def _weak_secret(
     meaning, fix = "anyone could guess it", new_secret(settings.stack, name)
     if others:
         meaning += f"; if it is one password with {' and '.join(others)}, set one for all"
-    taken_over = (settings.adopt_volumes or settings.move_from) and (inside[name] or is_password(name))
-    if taken_over:
+    moved = bool(settings.adopt_volumes or settings.move_from)
+    if taken_over := moved and bool(inside[name] or is_password(name)):
         meaning += "; a database that is taken over keeps the password it has: change it there first"
+    elif moved:
+        meaning += "; what is signed or encrypted with the one of today (sessions, links) ends with another"
     if others or taken_over:  # by hand: two random values would not be one
         names = [name, *others] if name not in urls else [*others, name]
         fix = " && ".join(_asked(settings, each) for each in names)

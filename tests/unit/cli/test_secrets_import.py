@@ -93,21 +93,29 @@ def test_every_line_becomes_a_variable_or_a_secret(
 
 
 READABLE = "readable until now: change it where it is used"
-STATED = {"variables": {"A": "1", "OLD_TOKEN": "readable"}, "secrets": {"B": "b-secret", "C_KEY": "c-secret"}}
+STATED = {
+    "variables": {"A": "1", "OLD_TOKEN": "readable", "WAS_EMPTY_KEY": ""},
+    "secrets": {"B": "b-secret", "C_KEY": "c-secret"},
+}
 
 
 def test_a_stack_keeps_what_the_file_does_not_name_and_says_what_changes(run: Run, tmp_path: Path) -> None:
-    content = "A=2\nB=new-value\nC_KEY=c-secret\nOLD_TOKEN=hidden-now\nNEW=x\nPIN_KEY=changeme\n"
+    content = (
+        "A=2\nB=new-value\nC_KEY=c-secret\nOLD_TOKEN=hidden-now\nWAS_EMPTY_KEY=Zk3qXy8Qp1Lw\nNEW=x\nPIN_KEY=changeme\n"
+    )
     result = run(content, "--yes", **STATED, domain="shop.example")
     variables, secrets = stack(tmp_path)
     assert variables == {"A": 2, "NEW": "x"}
-    expected = {"B": "new-value", "C_KEY": "c-secret", "OLD_TOKEN": "hidden-now", "PIN_KEY": "changeme"}
+    expected = {"B": "new-value", "C_KEY": "c-secret", "OLD_TOKEN": "hidden-now", "PIN_KEY": "changeme"} | {
+        "WAS_EMPTY_KEY": "Zk3qXy8Qp1Lw"
+    }
     assert secrets == expected
     assert "shop.example" in (tmp_path / "Pulumi.staging.yaml").read_text()
     said = [line.split(maxsplit=2) for line in result.output.splitlines() if line.startswith("    ")]
     assert {(how, name, "".join(note)) for how, name, *note in said} == {
         ("changed", "B", "already a secret"),
         ("moved", "OLD_TOKEN", f"by its name, {READABLE}, has fewer than 12 characters"),
+        ("moved", "WAS_EMPTY_KEY", "by its name"),
         ("new", "PIN_KEY", "by its name, is a placeholder"),
         ("changed", "A", ""),
         ("new", "NEW", ""),
@@ -115,7 +123,7 @@ def test_a_stack_keeps_what_the_file_does_not_name_and_says_what_changes(run: Ru
     assert "  unchanged: 1" in result.output
     again = run(content, "--yes")
     assert (again.exit_code, stack(tmp_path)) == (0, (variables, secrets))
-    assert sum("set" in call or "set-all" in call for call in calls_of(tmp_path)) == 4  # none of the second run
+    assert sum("set" in call or "set-all" in call for call in calls_of(tmp_path)) == 5  # none of the second run
 
 
 def test_only_what_is_evidently_plain_or_declared_so_becomes_a_variable(run: Run, tmp_path: Path) -> None:

@@ -39,7 +39,10 @@ def test_a_stack_that_adopts_nothing_has_the_release_that_it_had(tmp_path: Path)
     [
         ({"adopt_volumes": {"dat": "x"}}, "adoptVolumes: 'dat' is not one of the volumes of the Compose file"),
         ({"adopt_networks": {"outer": "x"}}, "adoptNetworks: 'outer' is not one of the networks of the Compose file"),
-        ({"adopt_volumes": {"data": "x"}, "remove_volumes": ["data"]}, "removeVolumes: 'data' is not a volume"),
+        (
+            {"adopt_volumes": {"data": "x"}, "remove_volumes": ["data"]},
+            "'data' is not a volume of the Compose file's own, as adoptVolumes",
+        ),
     ],
 )
 def test_what_nothing_could_use_is_refused(tmp_path: Path, adopted: dict[str, object], expected: str) -> None:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from slipway.images.failed_build import last_words
+from typing import TYPE_CHECKING
+
+from samples import settings
+
+from slipway.compose.builds import Build
+from slipway.images.failed_build import last_words, way_out
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FAILING_STEP = """\
 #1 [internal] load build definition from Dockerfile
@@ -39,6 +47,19 @@ def test_long_output_of_a_step_keeps_its_end() -> None:
     words = last_words(f"------\n > [2/2] RUN make:\n{noise}\n------\nERROR: failed to solve")
     assert words[-1] == "ERROR: failed to solve"
     assert len(words) == 40
+
+
+def test_a_push_that_fails_does_not_ask_for_the_build_that_succeeds(tmp_path: Path) -> None:
+    build, known = (
+        Build(repository="registry.example/web", context="."),
+        settings(tmp_path, registry="registry.example"),
+    )
+    assert way_out("failed to solve: failed to push registry.example/web:1: 403", build, known) == (
+        "slipway doctor --stack test"
+    )
+    assert way_out('failed to solve: process "/bin/sh -c make" did not complete', build, known).startswith(
+        "docker build"
+    )
 
 
 def test_silence_is_no_words() -> None:

@@ -357,6 +357,7 @@ def test_the_password_of_a_database_that_is_taken_over_changes_there_first(tmp_p
     secrets = {"DB_PASSWORD": "short", "SECRET_KEY": "brief"}
     password, key = weak_secrets(settings(tmp_path, secrets=secrets, **taken), refused=False)
     assert ["change it there first" in each.meaning for each in (password, key)] == [True, False]
+    assert ["signed or encrypted" in each.meaning for each in (password, key)] == [False, True]
     assert password.fix == config_set("test", "secrets.DB_PASSWORD", secret=True)
 
 
