@@ -47,6 +47,7 @@ def move(folder: StackFolder, what: str, out: Output) -> dict[str, Any]:
     with lock(folder.lock, owner=folder.actor(), reason=f"move {what}", wait=_LOCK_WAIT, stop=stop):
         old = OldProject(folder, api)
         slow: list[str] = []
+        removed: list[str] = []
         if what == "undo" and (old.open or old.down()):
             journal = Journal(folder.journal)
             if unfinished := journal.unfinished():
@@ -57,11 +58,12 @@ def move(folder: StackFolder, what: str, out: Output) -> dict[str, Any]:
                 if unfinished and not old.open:
                     journal.end(FAILED)
         elif what in ("finish", "remove") and old.over:
-            _finish(old, api, remove=what == "remove")
-        return _described(old, folder, api, slow)
+            removed = _finish(old, api, remove=what == "remove")
+        return {**_described(old, folder, api, slow), "removed": removed}
 
 
-def _finish(old: OldProject, api: DockerApi, *, remove: bool) -> None:
+def _finish(old: OldProject, api: DockerApi, *, remove: bool) -> list[str]:
+    """What was removed, in words."""
     found = {each.name: to_rest(each.name, each.policy, works=each.running)
              for each in (*old.awake(), *(each for each in old.noted() if each.running))}  # fmt: skip
     rivals = shared_now(old.stack, {"services": {}}, api, old)
@@ -77,12 +79,16 @@ def _finish(old: OldProject, api: DockerApi, *, remove: bool) -> None:
         )
     old.leave_networks()
     old.note(FINISHED)
-    if remove:
-        for each in (*(each.id for each in old.noted()), *old.ended()):
-            api.remove(each)
-        for name in old.networks():
-            with contextlib.suppress(SlipwayError):  # somebody else is on it
-                api.remove_network(name)
+    if not remove:
+        return []
+    removed = {**{each.id: each.name for each in old.noted()}, **old.ended()}
+    for each in removed:
+        api.remove(each)
+    for name in old.networks():
+        with contextlib.suppress(SlipwayError):  # somebody else is on it
+            api.remove_network(name)
+            removed[name] = f"network {name}"
+    return list(removed.values())
 
 
 def _described(old: OldProject, folder: StackFolder, api: DockerApi, slow: Sequence[str] = ()) -> dict[str, Any]:

@@ -38,6 +38,7 @@ class Outcome:
     other_values: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Old container → its variables that do not have the values of the stack's secrets."""
     folders: tuple[str, ...] = ()  # that the stack writes to
+    removed: tuple[str, ...] = ()  # by this command
     problems: tuple[Problem, ...] = field(default=())
 
 
@@ -101,6 +102,7 @@ def _outcome(host: str, answer: Mapping[str, Any] | SlipwayError, what: str) -> 
         down=tuple(map(str, answer["down"])),
         other_values=other_values,
         folders=tuple(map(str, answer["folders"])),
+        removed=tuple(map(str, answer.get("removed", ()))),
         problems=problems,
     )
 
@@ -164,5 +166,6 @@ def described(outcome: Outcome, what: str, stack: str) -> Iterator[str]:
         yield "  on the host, this removes what is left of it; look through its unused volumes yourself:"
         yield f"    docker rm {' '.join(map(shlex.quote, names))}"
         yield from (f"    docker network rm {shlex.quote(printable(each))}" for each in outcome.networks)
+    yield from (f"  removed: {printable(each)}" for each in outcome.removed)
     if outcome.state == "finished" and what != "show" and outcome.folders:
         yield f"  these folders stay in use: {', '.join(map(printable, outcome.folders))}"

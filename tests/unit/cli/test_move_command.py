@@ -35,6 +35,7 @@ def answer(state: str, *, running: bool = False, restarting: bool = False, **mor
         "other_values": {},
         "folders": ["/srv/shop/uploads"] if state == "finished" else [],
         "ended": ["shop-seed-1"] if state == "finished" else [],
+        "removed": ["shop-db-1", "network shop_default"] if state == "finished" else [],
         **more,
     }
 
@@ -83,6 +84,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
                                              "    docker rm shop-db-1 'shop-web-1\\x1b[2J' shop-seed-1",
                                              "    docker network rm shop_default"]),
         (("finish", "--remove"), "finished", "remove", ["web-1: took over from shop for good",
+                                                         "  removed: shop-db-1", "  removed: network shop_default",
                                                          "  these folders stay in use: /srv/shop/uploads"]),
     ],
 )  # fmt: skip

@@ -476,6 +476,9 @@ def test_after_finish_there_is_no_way_back_and_only_remove_removes(stack: Simula
     assert stack.versions()["web"] == ["1"]
     answer = command(stack, "remove").report
     assert (answer["containers"], answer["networks"]) == ([], [])
+    named = {"old-db-1", "old-web-1", "old-worker-1", "old-traefik-1", "old-seed-1", "network old_default"}
+    assert set(answer["removed"]) == named
+    assert command(stack, "remove").report["removed"] == []
     assert set(before.ids.values()).isdisjoint(stack.host.engine.containers)
     assert VOLUME in stack.host.engine.volumes
     assert deploy(stack, shop(stack, "2")).code == 0
