@@ -229,14 +229,13 @@ class _Reader:
                 config_set(self.settings.stack, "profiles[0]"),
             )
         volumes = [name for name, entry in (model.get("volumes") or {}).items() if not (entry or {}).get("external")]
-        for name in self.settings.remove_volumes:
-            if name not in (*volumes, EVERY_VOLUME):
-                adopted = ", as adoptVolumes has it" if name in self.settings.adopt_volumes else ""
-                self.found.refuse(
-                    f"removeVolumes: '{name}' is not a volume of the Compose file's own{adopted}",
-                    suggestion(name, () if adopted else volumes, "`pulumi destroy` could not remove it"),
-                    config_rm(self.settings.stack, "removeVolumes"),
-                )
+        for name in (each for each in self.settings.remove_volumes if each not in (*volumes, EVERY_VOLUME)):
+            adopted = ", as adoptVolumes has it" if name in self.settings.adopt_volumes else ""
+            self.found.refuse(
+                f"removeVolumes: '{name}' is not a volume of the Compose file's own{adopted}",
+                suggestion(name, () if adopted else volumes, "`pulumi destroy` could not remove it"),
+                config_rm(self.settings.stack, "removeVolumes"),
+            )
         awaited = {
             name
             for service in services.values()
