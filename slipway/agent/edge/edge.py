@@ -113,7 +113,7 @@ class Edge:
         return upkeep.converge(aim, found, self._containers, api=self.api, out=self.out, deadline=deadline, turn=turn)
 
     def redirect(self, image: str) -> PortRedirect:
-        return PortRedirect(self.api, image, f"{self._containers.steering}-ports")
+        return PortRedirect(self.api, image, f"{self._containers.steering}-ports", self._folder.redirected)
 
     def redirects(self, wanted: EdgeRequest) -> dict[int, int]:
         """Ports that the edge should have → those on which it listens meanwhile; empty where these are the same."""
@@ -272,10 +272,12 @@ class Edge:
             self._folder.keep_only(f"credentials/{stack}", ())
             self._folder.keep_only(f"certificates/{stack}", ())
             requests = self._folder.requests()
-            requests.pop(stack, None)
+            request = requests.pop(stack, None)
             if requests or self._folder.stacks():
                 self._folder.store_requests(requests)
                 return
+            if request and self._folder.has(self._folder.redirected):  # nobody would be where that leads
+                self.redirect(request.image).end()
             self.api.remove(self._containers.steering)
             for each in self._containers.find():
                 self.api.stop(each.id)

@@ -98,6 +98,7 @@ class EdgeFolder:
         self.temporary = os.path.join(self.path, "tmp")
         self._requests = os.path.join(self.path, "wishes.json")
         self._last_address = os.path.join(self.path, "last-address")
+        self.redirected = os.path.join(self.path, "redirected.json")
 
     def create(self, resolvers: Iterable[Acme]) -> None:
         for path in (self.path, self.routes, self.pending, self.acme, self.temporary):

@@ -6,10 +6,12 @@ may not be root, so a container does it, with the host's own iptables (which Doc
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from slipway.agent import runtime
 from slipway.agent.docker.docker_api import DockerError
+from slipway.agent.state.atomic_files import read_object, remove_files, write_atomically
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ _SECONDS, _POLL_SECONDS = 20.0, 0.02
 # cannot be listed, as without IPv6, without the permission, or while another program holds the lock of iptables.
 _FAILED, _STAYS, _UNLISTED = 1, 2, 4 | 8
 _KILLED = 128  # and above: by a signal
+_BOOT = "/proc/sys/kernel/random/boot_id"  # no rule outlives it
 # Of both families; IPv4 alone decides, as ip6tables fails where there is no IPv6: where it fails though there is,
 # visitors over IPv6 are with the old port until that goes, and refused for about a second. Where the rules cannot be
 # listed, none is made. What was there of ours goes first: one set at a time.
@@ -59,29 +62,44 @@ exit $((failed + stays + unlisted))
 class PortRedirect:
     """The redirection of this host's ports; it outlives this process, and ends with `end()` or a reboot."""
 
-    def __init__(self, api: DockerApi, image: str, name: str) -> None:
-        """`image` is here and has a chroot command; `name` is the container's."""
-        self._api, self._image, self._name = api, image, name
-        self._set = 0  # the families in which this object may have made rules, as in _UNLISTED
+    def __init__(self, api: DockerApi, image: str, name: str, note: str) -> None:
+        """`image` is here and has a chroot command; `name` is the container's, `note` a file: there may be rules."""
+        self._api, self._image, self._name, self._note = api, image, name, note
 
     def set(self, ports: Mapping[int, int]) -> bool:
         """Redirect these ports (from → to) and no others; whether that works here."""
-        code = self._run(ports)
-        self._set |= _UNLISTED & ~code
+        families = self._noted() or _UNLISTED & ~self._run({})  # what cannot be listed could not be seen to go
+        if not families:
+            return False
+        try:
+            self._write(families)
+            code = self._run(ports)
+            self._write(families | _UNLISTED & ~code)
+        except OSError:
+            return False
         return not code & (_FAILED | _STAYS)
 
     def end(self) -> None:
-        """Redirect none; nothing where iptables cannot be used and `set` made no rule.
+        """Redirect none; nothing where iptables cannot be used and nobody made a rule.
 
         Raises:
-            SlipwayError: rules stay, or those of `set` may, so whoever is redirected to must go on.
+            SlipwayError: rules stay, or may, so whoever is redirected to must go on.
         """
-        if self._run({}) & (_STAYS | self._set):
+        if self._run({}) & (_STAYS | self._noted()):
             raise SlipwayError(
-                "ports of this host are still redirected: iptables does not remove the rules",
+                "ports of this host are still redirected: iptables does not remove the rules, or does not show them",
                 "requests reach the edge where it listened meanwhile",
                 f"sudo iptables -t nat -S | grep {_MARK}",
             )
+        remove_files(self._note)
+
+    def _noted(self) -> int:
+        """The families in which there may be rules since this boot, whoever made them, as in _UNLISTED."""
+        noted = read_object(self._note)
+        return int(noted["families"]) if noted and noted["boot"] == _boot() else 0
+
+    def _write(self, families: int) -> None:
+        write_atomically(self._note, json.dumps({"boot": _boot(), "families": families}).encode())
 
     def _run(self, ports: Mapping[int, int]) -> int:
         """The script's exit code. One that was cut off may have made rules, or left them."""
@@ -102,6 +120,11 @@ class PortRedirect:
             return never
         finally:
             self._api.remove(self._name)
+
+
+def _boot() -> str:
+    with open(_BOOT, encoding="ascii") as file:
+        return file.read().strip()
 
 
 def _body(image: str, pairs: str) -> dict[str, object]:

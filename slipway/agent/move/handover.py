@@ -247,7 +247,8 @@ class Handover:
         if self.lost:
             said = f"the project {again}: {'; '.join(self.lost)}"
         else:
-            said = f"the project {again} as before" + (f" ({'; '.join(self.slow)})" if self.slow else "")
+            again += "" if failure else " as before"
+            said = f"the project {again}" + (f" ({'; '.join(self.slow)})" if self.slow else "")
         if failure:
             raise SlipwayError(
                 f"{'the rollback of this stack failed' if stays else 'not all of this stack stopped'}: {failure}",

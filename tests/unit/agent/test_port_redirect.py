@@ -102,34 +102,63 @@ class _Engine:
 @pytest.mark.parametrize(
     ("codes", "held", "stays"),
     [
-        ([0, 0], True, False),
-        ([0, 2], True, True),  # a rule is seen
-        ([2, 2], False, True),
-        ([0, 13], True, True),  # set, and then not to be seen
-        ([0, None], True, True),
-        ([0, 137], True, True),
-        ([0, -1], True, True),
-        ([4, 4], True, False),  # no IPv6
-        ([4, 12], True, True),
-        ([1, 1], False, False),
-        ([13, 13], False, False),  # never usable
+        ([0, 0, 0], True, False),
+        ([0, 0, 2], True, True),  # a rule is seen
+        ([2, 2, 2], False, True),
+        ([0, 0, 13], True, True),  # set, and then not to be seen
+        ([0, 0, None], True, True),
+        ([0, 0, 137], True, True),
+        ([0, 0, -1], True, True),
+        ([4, 4, 4], True, False),  # no IPv6
+        ([4, 4, 12], True, True),
+        ([4, 0, 4], True, True),  # IPv6 was not to be seen before it was redirected
+        ([0, 1, 1], False, False),
+        ([13, 13], False, False),  # never usable: nothing is tried
         ([13, None], False, False),
         ([-1, -1], False, False),
         ([127, 127], False, False),
-        ([None, 0], False, False),
-        ([None, 13], False, True),  # cut off while it may have set some
-        ([13], None, False),  # another process may have set some
+        ([0, None, 0], False, False),
+        ([0, None, 13], False, True),  # cut off while it may have set some
+        ([13], None, False),  # nobody has set any
         ([None], None, False),
         ([2], None, True),
     ],
 )
 def test_only_rules_that_are_there_or_may_be_keep_it_from_ending(
-    monkeypatch: pytest.MonkeyPatch, *, codes: list[int | None], held: bool | None, stays: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, codes: list[int | None], held: bool | None, stays: bool
 ) -> None:
+    """Whoever asks: each time it is another object, as after a run that was cut off."""
     times = itertools.count(step=10)
     monkeypatch.setattr(runtime, "monotonic", lambda: float(next(times)))
     monkeypatch.setattr(runtime, "sleep", lambda _: None)
-    redirect = port_redirect.PortRedirect(cast("DockerApi", _Engine(*codes)), "image", "ports")
-    assert held is None or redirect.set({80: 8080}) is held
+    engine, note = cast("DockerApi", _Engine(*codes)), tmp_path / "note"
+    assert held is None or port_redirect.PortRedirect(engine, "image", "ports", str(note)).set({80: 8080}) is held
     with pytest.raises(SlipwayError, match="still redirected") if stays else contextlib.nullcontext():
+        port_redirect.PortRedirect(engine, "image", "ports", str(note)).end()
+    assert note.exists() is (stays and held is not None)
+
+
+def test_rules_are_noted_before_the_first_and_no_longer_than_until_the_next_boot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note, noted = tmp_path / "note", []
+
+    class Engine(_Engine):
+        def start(self, _name: str) -> None:
+            noted.append(note.exists())
+
+    redirect = port_redirect.PortRedirect(cast("DockerApi", Engine(0, 0, 13, 13)), "image", "ports", str(note))
+    assert redirect.set({80: 8080})
+    assert noted == [False, True]
+    with pytest.raises(SlipwayError):
         redirect.end()
+    (tmp_path / "boot").write_text("another")
+    monkeypatch.setattr(port_redirect, "_BOOT", str(tmp_path / "boot"))
+    redirect.end()
+    assert not note.exists()
+
+
+def test_where_it_cannot_be_noted_nothing_is_redirected(tmp_path: Path) -> None:
+    engine = _Engine(0)
+    assert not port_redirect.PortRedirect(cast("DockerApi", engine), "i", "ports", f"{tmp_path}/none/note").set({1: 2})
+    assert engine.codes == []

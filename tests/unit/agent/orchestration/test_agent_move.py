@@ -784,18 +784,22 @@ def test_without_redirection_certificates_are_asked_for_once_the_edge_has_its_po
         before.as_before()
 
 
+def busy_once_there_are_rules(stack: Simulation, patch: pytest.MonkeyPatch) -> None:
+    run = PortRedirect._run
+
+    def stays(redirect: PortRedirect, ports: Mapping[int, int]) -> int:
+        return run(redirect, ports) if ports or not stack.host.redirects else UNUSABLE
+
+    patch.setattr(PortRedirect, "_run", stays)
+
+
 def test_ports_that_stay_redirected_keep_the_edge_that_they_lead_to(
     stack: Simulation, before: Before, onlooker: Onlooker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when another program holds the lock of iptables for longer than is waited."""
     assert deploy(stack, shop(stack)).code == 0
-    run = PortRedirect._run
-
-    def stays(redirect: PortRedirect, ports: Mapping[int, int]) -> int:
-        return run(redirect, ports) if ports else UNUSABLE
-
     with monkeypatch.context() as patch:
-        patch.setattr(PortRedirect, "_run", stays)
+        busy_once_there_are_rules(stack, patch)
         ended = command(stack, "undo")
     assert ended.code == 1
     assert "ports of this host are still redirected" in ended.error
@@ -803,6 +807,74 @@ def test_ports_that_stay_redirected_keep_the_edge_that_they_lead_to(
     assert command(stack, "undo").code == 0
     assert onlooker.lost == []
     before.as_before()
+
+
+def test_a_failed_move_whose_rules_stay_does_not_say_as_before_and_undo_leads_out(
+    stack: Simulation, before: Before, onlooker: Onlooker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before.container("traefik").host["PortBindings"]["443/tcp"] = [{"HostIp": "", "HostPort": "2"}]
+    Authority(stack.host, set())
+    with monkeypatch.context() as patch:
+        busy_once_there_are_rules(stack, patch)
+        ended = deploy(stack, shop(stack, host="shop.test"), edge=stack.edge(https=True, acme=ACME))
+        assert "ports of this host are still redirected" in ended.error
+        assert "as before" not in ended.error
+        assert ended.error.endswith("slipway move undo")
+        assert command(stack, "undo").code == 1
+    assert command(stack, "undo").report["state"] == "undone"
+    assert onlooker.lost == []
+    before.as_before()
+
+
+@pytest.mark.parametrize("again", ["undo", "up"])
+@pytest.mark.parametrize("cut_off", ["move", "undo"])
+def test_killed_with_rules_nothing_is_done_before_they_are_seen_to_be_gone(
+    make: Make, monkeypatch: pytest.MonkeyPatch, cut_off: str, again: str
+) -> None:
+    def killed_at(number: int) -> tuple[Simulation, Before, Onlooker, set[int]]:
+        stack, before, onlooker = make()
+        with_rules: set[int] = set()
+        if cut_off == "undo":
+            assert deploy(stack, shop(stack)).code == 0
+        stack.world.time.before.append(lambda: with_rules.update([len(stack.points)] if stack.host.redirects else ()))
+        undo_killed(stack, number) if cut_off == "undo" else deploy(stack, shop(stack), kill_at=number)
+        return stack, before, onlooker, with_rules
+
+    *_, with_rules = killed_at(1_000)
+    tried = 0
+    for number in sample(sorted(with_rules)):
+        stack, before, onlooker, _ = killed_at(number)
+        if not stack.host.redirects:
+            continue
+        tried += 1
+        with monkeypatch.context() as patch:
+            patch.setattr(PortRedirect, "_run", lambda *_: UNUSABLE)
+            ended = command(stack, "undo") if again == "undo" else deploy(stack, shop(stack))
+            assert "ports of this host are still redirected" in ended.error, number
+            assert "as before" not in ended.error, number
+        stack.later(60)
+        assert command(stack, "undo").report["state"] == "undone", number
+        before.as_before()
+        assert onlooker.lost == [], number
+    assert tried
+
+
+def test_the_edge_does_not_go_while_rules_lead_to_it_though_the_old_proxy_is_gone(
+    stack: Simulation, before: Before, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redirected = PortRedirect.set
+    with monkeypatch.context() as patch:
+        patch.setattr(PortRedirect, "set", lambda *each: redirected(*each) and stack.world.kill(stack._agent))
+        assert deploy(stack, shop(stack)).code == KILLED
+    before._ask("DELETE", f"/containers/{before.ids.pop('traefik')}?force=true")
+    before.policies.pop("traefik")
+    with monkeypatch.context() as patch:
+        patch.setattr(PortRedirect, "_run", lambda *_: UNUSABLE)
+        assert "ports of this host are still redirected" in command(stack, "undo").error
+    assert len(stack.host.edges) == 1
+    command(stack, "undo")
+    before.as_before()
+    assert stack.host.edges == []
 
 
 @pytest.mark.parametrize("code", [1, UNUSABLE])
