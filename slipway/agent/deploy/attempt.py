@@ -24,7 +24,7 @@ from slipway.agent.state.kept_generations import Keeping
 from slipway.agent.state.ledger import Ledger
 from slipway.agent.state.stack_dir import moment
 from slipway.contract.deployment import Release
-from slipway.contract.outcomes import FAILED, UNCHANGED
+from slipway.contract.outcomes import DEPLOYED, FAILED, UNCHANGED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -123,6 +123,13 @@ class Attempt:
             old = OldProject(self.folder, self.access.api, self.document.move_from)
             self._handover = Handover(old, self.folder.stack, self.access.api, self.access.edge, self.out)
         return None if self._handover.old.over else self._handover
+
+    @property
+    def deployed(self) -> bool:
+        """Whether this run deployed the release, or one did so that was cut off, maybe before it was watched."""
+        cut_off, done = self.unfinished, (DEPLOYED, self.release.id)
+        proven = [line["at"] for line in self.ledger.lines if (line["outcome"], line["release"]) == done]
+        return self.outcome == DEPLOYED or bool(cut_off and proven and proven[-1] >= cut_off.since)
 
     @property
     def users(self) -> DataUsers:

@@ -203,10 +203,10 @@ def _run(attempt: Attempt, watch: Callable[[Attempt], None]) -> dict[str, Any]:
         if attempt.recorded:
             raise unfinished(attempt, error, watch) from error
         raise undo(attempt, error) from error
-    attempt.journal.end(attempt.outcome)
     attempt.fleet.publish(DONE)
-    if attempt.outcome == DEPLOYED or attempt.keeping.kept or not attempt.document.watch:
+    if attempt.deployed or attempt.keeping.kept or not attempt.document.watch:
         watch(attempt)
+    attempt.journal.end(attempt.outcome)
     return done
 
 

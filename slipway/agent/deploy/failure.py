@@ -16,7 +16,7 @@ from slipway.agent.move.old_project import UNDOING
 from slipway.agent.state.owner import forget_owner
 from slipway.agent.state.validation_mark import validated_target
 from slipway.contract import barriers
-from slipway.contract.outcomes import DEPLOYED, FAILED, RETURNED
+from slipway.contract.outcomes import FAILED, RETURNED
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -69,11 +69,11 @@ def unfinished(attempt: Attempt, error: Exception, watch: Callable[[Attempt], No
     """What to end with where the release was recorded, and something after that failed; it is watched all the same."""
     failure = as_error(error, attempt.folder, attempt.out.redactor)
     with contextlib.suppress(OSError):
-        attempt.journal.end(attempt.outcome)
         attempt.fleet.publish(barriers.FAILED, attempt.out.redactor.brief(failure.what, 500))
     with contextlib.suppress(OSError, SlipwayError):  # the disk or Docker, which may be what failed
-        if attempt.outcome == DEPLOYED or attempt.keeping.kept:
+        if attempt.deployed or attempt.keeping.kept:
             watch(attempt)
+        attempt.journal.end(attempt.outcome)
     problem, now = failure.problems[0], f"release {attempt.release.id} is recorded and serves"
     return SlipwayError(problem._replace(meaning=f"{problem.meaning}; {now}, and the next deployment does the rest"))
 

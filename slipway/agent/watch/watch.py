@@ -30,7 +30,7 @@ from slipway.agent.traffic.traffic_shift import retire
 from slipway.agent.watch.watch_rollback import roll_back
 from slipway.contract import CONTRACT
 from slipway.contract.deployment import WatchLimits
-from slipway.contract.outcomes import FAILED, RETURNED, illness
+from slipway.contract.outcomes import DEPLOYED, FAILED, RETURNED, illness
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def start_watch(attempt: Attempt) -> None:
     if rules is None and not attempt.keeping.kept:
         remove_files(folder.watch, folder.watched, folder.secrets_before)
         return
+    again = attempt.live and attempt.live.release == document.release.id and attempt.outcome != DEPLOYED
+    before = attempt.ledger.before() if again else attempt.live
     order = {
         "id": os.urandom(8).hex(),
         "host": document.host,
@@ -63,7 +65,7 @@ def start_watch(attempt: Attempt) -> None:
         "rules": rules and rules._asdict(),
         "options": document.options._asdict(),
         "run": attempt.origin.get("run", ""),
-        "baseline": _counted(attempt.access.edge, folder.stack, attempt.live),  # of the previous generations
+        "baseline": _counted(attempt.access.edge, folder.stack, before),  # of the previous generations
     }
     write_atomically(folder.watch, json.dumps(order).encode())
     argv = [sys.executable, os.path.abspath(sys.argv[0]), "watch", "--stack", folder.stack]
@@ -180,6 +182,7 @@ class _Watch:
                 seen.clear()
             return ""
         if live is None or live.release != self.order["release"]:
+            self._note("over", "")  # whoever deployed the other one was cut off before it had that watched
             return ""
         bad = self._containers(live, rules) or self._traffic(live, rules)
         self._note("watching", bad)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from simulation import KILLED
 from strategies import STRATEGIES
 from visitors import Visitors
 
+from slipway.agent import runtime
 from slipway.notify.delivery import Answer
 
 if TYPE_CHECKING:
@@ -105,6 +107,41 @@ def test_the_watch_brings_back_the_secrets_of_then(stack: Simulation) -> None:
     stack.later(60)
     assert stack.containers("api")[0].environment["TOKEN"] == "then"
     assert stack.probe()["drift"] == []
+
+
+@pytest.mark.parametrize("former", [RULES, None])
+@pytest.mark.parametrize("kill", ["record:started", "record:finished", "prune:started", "prune:finished", "watch"])
+def test_killed_between_record_and_watch_the_next_deployment_has_it_watched(
+    stack: Simulation, monkeypatch: pytest.MonkeyPatch, kill: str, former: dict[str, Any] | None
+) -> None:
+    sour = stack.web("2", environment={"MODE": "crash", "AFTER": "8"}, service={"restart": "always"})
+    assert stack.deploy(stack.web("1"), watch=former).code == 0
+    stack.later(5)
+    with monkeypatch.context() as patch:
+        if kill == "watch":
+            patch.setattr(runtime, "detach", lambda *_: stack.world.kill(stack._agent))
+        assert stack.deploy(sour, watch=RULES, kill=kill).code == KILLED
+    stack.later(2)
+    probe, seen = stack.probe(), stack.probe()["watch"] or {"state": "over"}
+    assert seen["state"] == "over" or kill == "watch" or seen["release"] == probe["live"]["release"]
+    assert stack.deploy(sour, watch=RULES).code == 0
+    stack.later(1)
+    assert stack.probe()["watch"]["release"] == sour["id"]
+    stack.later(60)
+    assert stack.outcomes()[-2:] == ["rejected", "returned"]
+    assert stack.versions() == {"web": ["1"]}
+
+
+def test_a_deployment_of_what_is_watched_already_begins_no_other_watch(
+    stack: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.deploy(stack.web("1"), watch=RULES)
+    stack.later(30)
+    with monkeypatch.context() as patch:
+        patch.setattr("slipway.agent.deploy.deploy.report", lambda *_, **__: stack.world.kill(stack._agent))
+        assert stack.deploy(stack.web("1"), watch=RULES).code == KILLED
+    assert stack.deploy(stack.web("1"), watch=RULES).code == 0
+    assert len(stack.host.detached) == 1
 
 
 def test_another_deployment_takes_over_from_the_watch(stack: Simulation) -> None:
