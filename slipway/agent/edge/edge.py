@@ -268,7 +268,7 @@ class Edge:
             return
         with self._locked(f"{stack} leaves", None):
             self._folder.publish(self._folder.routes_of(stack), None)
-            self._folder.publish(self._folder.certificates_of(stack), None)
+            secret_files.write_certificates(self._folder, (), stack)
             self._folder.keep_only(f"credentials/{stack}", ())
             self._folder.keep_only(f"certificates/{stack}", ())
             requests = self._folder.requests()

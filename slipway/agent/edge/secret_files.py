@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from slipway.contract.deployment import Certificate, ServiceEntry
 
 __all__ = [
-    "accept_certificate", "certificates_marker", "check_certificates", "drop_other_certificates", "names_of",
-    "users_of", "write_certificates", "write_users",
+    "accept_certificate", "certificates_marker", "check_certificates", "drop_other_certificates", "end_of",
+    "names_of", "users_of", "write_certificates", "write_users",
 ]  # fmt: skip
 
 _ALTERNATIVE_NAMES, _DNS = bytes.fromhex("0603551d11"), 0x82  # of a certificate's DER: RFC 5280, 4.2.1.6
+_VERSION = 0xA0  # its tag: RFC 5280, 4.1
+_KINDS = (("cert", "pem"), ("key", "key"))
 _FILE = re.compile(r"/certificates/[^/]+/(\w+)\.pem")
 _LOCK_WAIT = 120.0  # another stack may be replacing the edge
 
@@ -145,6 +147,15 @@ def names_of(certificate: str) -> Iterator[str]:
             yield content.decode("ascii", "replace").lower()
 
 
+def end_of(certificate: str) -> str:
+    """Until when a certificate (PEM, the first of a chain) holds, as `YYYYMMDDHHMMSSZ`: RFC 5280, 4.1.2.5."""
+    rest = _inside(_inside(base64.b64decode(certificate.split("-----")[2]))[0])[0]
+    for _ in range(3 + (rest[0] == _VERSION)):  # serial number, algorithm, issuer
+        _, rest = _inside(rest)
+    end = _inside(_inside(_inside(rest)[0])[1])[0].decode()
+    return end if len(end) == len("YYYYMMDDHHMMSSZ") else ("20" if end < "5" else "19") + end
+
+
 def _inside(der: bytes) -> tuple[bytes, bytes]:
     """The content of the first value, and what follows it."""
     size = der[1] & 0x7F if der[1] & 0x80 else 0
@@ -154,15 +165,52 @@ def _inside(der: bytes) -> tuple[bytes, bytes]:
 
 def write_certificates(folder: EdgeFolder, certificates: Sequence[Certificate], stack: str) -> None:
     """Put the stack's own certificates where Traefik reads them."""
-    files = []
     for each in certificates:
         name = f"certificates/{stack}/{_name(each)}"
         folder.put(f"{name}.pem", each.certificate)
         folder.put(f"{name}.key", each.key)
-        files.append({"certFile": f"{FOLDER}/{name}.pem", "keyFile": f"{FOLDER}/{name}.key"})
-    path, wanted = folder.certificates_of(stack), certificates_marker(certificates, stack)
-    if folder.marker(path) != wanted:
-        folder.publish(path, text({"tls": {"certificates": files}}, wanted, None) if wanted else None)
+    lists = _lists(folder, stack, certificates)
+
+    def fewer(path: str) -> int:  # first whoever shows more, last whoever shows less: a name always has a certificate
+        return (folder.content(path) or b"").count(b"certFile") - (lists[path] or b"").count(b"certFile")
+
+    own = folder.certificates_of(stack)
+    for path in sorted(lists, key=lambda path: 0 if path == own else fewer(path)):
+        if folder.content(path) != lists[path]:
+            folder.publish(path, lists[path])
+
+
+def _lists(folder: EdgeFolder, stack: str, certificates: Sequence[Certificate]) -> dict[str, bytes | None]:
+    """What the certificate file of each stack should say, where `stack` has these: path → content.
+
+    Of two with the same names Traefik shows either, so that one is left out, as a comment, where another stack has one
+    for all of its names that ends later.
+    """
+    files = {each: folder.certificates_of(each) for each in folder.stacks()}
+    held = {each: _FILE.findall((folder.content(path) or b"").decode()) for each, path in files.items()}
+    held[stack] = [_name(each) for each in certificates]
+    markers = {each: folder.marker(path) for each, path in files.items()}
+    markers[stack] = certificates_marker(certificates, stack)
+    known = {
+        (each, name): (set(names_of(content.decode())), end_of(content.decode()))
+        for each, names in (held if len(held) > 1 else {}).items()
+        for name in names
+        if (content := folder.content(os.path.join(folder.path, "certificates", each, f"{name}.pem")))
+    }
+    found: dict[str, bytes | None] = {}
+    for each, names in held.items():
+        shown, comment = [], ""
+        for name in names:
+            files_of = {f"{kind}File": f"{FOLDER}/certificates/{each}/{name}.{end}" for kind, end in _KINDS}
+            own, until = known.get((each, name), (set(), ""))
+            later = (theirs for (other, _), (theirs, end) in known.items() if other != each and until < end)
+            if own and any(map(own.issubset, later)):
+                comment += f"# left out: {' '.join(files_of.values())}\n"
+            else:
+                shown.append(files_of)
+        marked, tls = markers[each], {"tls": {"certificates": shown}} if shown else {}
+        found[folder.certificates_of(each)] = text(tls, marked, None) + comment.encode() if marked and names else None
+    return found
 
 
 def drop_other_certificates(folder: EdgeFolder, stack: str) -> None:

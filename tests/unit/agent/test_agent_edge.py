@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from certified import certificate
+from cryptography import x509
 
 from slipway.agent.edge import metrics, network
 from slipway.agent.edge.edge_dir import EdgeFolder
@@ -21,6 +22,7 @@ from slipway.agent.edge.secret_files import (
     accept_certificate,
     check_certificates,
     drop_other_certificates,
+    end_of,
     names_of,
     write_certificates,
 )
@@ -538,6 +540,67 @@ def test_two_stacks_of_one_certificate_renew_it_one_after_the_other(
     write_certificates(folder, (), "shop")
     with pytest.raises(SlipwayError, match=r"certificate of shop names b\.test"):
         check_certificates(folder, (Certificate(*certificate(*shared)),), "shop")
+
+
+@pytest.mark.parametrize("days", [-1, 1, 10_000, 40_000])  # the last one is written in another form
+def test_until_when_a_certificate_holds_is_read_from_it(days: int) -> None:
+    pem, _ = certificate("a.test", ends=days, starts=-2)
+    read_by_others = x509.load_pem_x509_certificate(pem.encode()).not_valid_after_utc
+    assert end_of(pem) == f"{read_by_others:%Y%m%d%H%M%SZ}"
+
+
+A_B, B_A = ("a.test", "b.test"), ("b.test", "a.test")
+
+
+@pytest.mark.parametrize(("renewed", "other"), [("blog", "shop"), ("shop", "blog")])
+@pytest.mark.parametrize(
+    ("theirs", "names", "days", "which"),
+    [
+        (A_B, A_B, 90, "new"),
+        (A_B, B_A, 90, "new"),
+        (A_B, (*A_B, "c.test"), 90, "new"),
+        (A_B, A_B, 5, "old"),
+        (A_B, ("b.test",), 90, "old new"),
+        (("*.a.test",), ("a.test",), 90, "old new"),
+        ((), A_B, 90, "old new"),  # its name is no DNS name
+    ],
+)
+def test_of_two_stacks_certificates_for_the_same_names_the_one_that_ends_last_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, renewed: str, other: str, theirs: tuple[str, ...],
+    names: tuple[str, ...], days: int, which: str,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path))
+    folder = EdgeFolder()
+    folder.create(())
+
+    def shown() -> list[str]:
+        files = [folder.content(folder.certificates_of(stack)) or b"" for stack in (renewed, other)]
+        listed = [
+            each for file in files for each in yaml.safe_load(file or "{}").get("tls", {}).get("certificates", ())
+        ]
+        for each in listed:
+            assert Path(each["keyFile"].replace("/edge/", f"{folder.path}/")).is_file()
+        return [Path(each["certFile"].replace("/edge/", f"{folder.path}/")).read_text() for each in listed]
+
+    for stack in (renewed, other):
+        folder.publish(folder.routes_of(stack), text({}, "live", Routing((web(Route(f"{stack}.test")),))))
+    old, new = Certificate(*certificate(*theirs, ends=10)), Certificate(*certificate(*names, ends=days))
+    publish = EdgeFolder.publish
+
+    def published(folder: EdgeFolder, path: str, content: bytes | None) -> None:
+        publish(folder, path, content)
+        assert set(theirs) <= {name for pem in shown() for name in names_of(pem)}, "nobody has one for a name"
+
+    write_certificates(folder, (old,), other)
+    marked = folder.marker(folder.certificates_of(other))
+    monkeypatch.setattr(EdgeFolder, "publish", published)
+    write_certificates(folder, (new,), renewed)
+    for stack in (other, renewed):
+        drop_other_certificates(folder, stack)
+    assert sorted(shown()) == sorted({"old": old, "new": new}[each].certificate for each in which.split())
+    assert folder.marker(folder.certificates_of(other)) == marked
+    write_certificates(folder, (), renewed)
+    assert shown() == [old.certificate]
 
 
 @pytest.mark.parametrize("kind", ["route", "redirect", "preview"])
