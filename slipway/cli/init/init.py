@@ -74,15 +74,18 @@ def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: 
     if wrong:
         raise WrongUsageError(wrong)
     files = {stack: stack_file.present_file(setting_files.stack_file(root, stack), project) for stack in stacks}
-    common = stack_file.common_compose_file(known.values(), root, application)
-    found = _compose_file(options, files, moving, application) or common
-    source: dict[str, Any] = {"application": application, "compose_file": found}
+    new = [stack for stack, file in files.items() if not file.edited]
+    common = {stack: stack_file.common_compose_file(stack, known, root, application) for stack in new}
+    composed = {
+        stack: _compose_file(options, file, moving, application) or common.get(stack, ("", ""))[0]
+        for stack, file in files.items()
+    }
+    source: dict[str, Any] = {"application": application, "compose_file": composed[stacks[0]]}
     if moving:
         source["secrets"] = dict.fromkeys(moving.env.secrets, _STAND_IN)
     moving, first = _first_reading(moving, options, stacks, files[stacks[0]], source)
     moved = moving.settings if moving else {}
-    _introduce(first)
-    new = [stack for stack, file in files.items() if not file.edited]
+    _introduce(first, {stack: said for stack, (names, said) in common.items() if names == composed[stack]})
     answers = Prompter(options, first, files, asking=asking and bool(new))
     if answers.problems:
         raise WrongUsageError(answers.problems)
@@ -92,13 +95,10 @@ def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: 
     report = InitReport(requirements=first, stacks=stacks, moving=moving, workflows=options.workflows)
     texts: dict[Path, str] = {}
     changes: dict[str, list[tuple[str, ...]]] = {}
-    where = {
-        "application": os.path.relpath(application.resolve(), root.resolve()),
-        "composeFile": source["compose_file"],
-    }
-    where |= {"composeFile": first.file} if first.unused else {}  # so that it is said, and no oversight
+    folder = os.path.relpath(application.resolve(), root.resolve())
     for stack, file in files.items():
-        given = _given(where, moved, answers.settings[stack])
+        named = composed[stack] or (first.file if first.unused else "")  # so that it is said, and no oversight
+        given = _given({"application": folder, "composeFile": named}, moved, answers.settings[stack])
         if file.edited:
             settings = {**file.settings, "hosts": file.hosts, **given}
         else:
@@ -106,7 +106,9 @@ def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: 
             settings = {"name": first.name, **given, **stack_file.default_settings(stack)}
         report.hosts[stack] = {str(host["address"]) for host in settings.get("hosts") or ()}
         report.domain = bool(settings.get("domain")) and (report.domain or len(report.hosts) == 1)
-        requirements = open_requirements(_reading_settings(stack, settings, file, source), first)
+        requirements = open_requirements(
+            _reading_settings(stack, settings, file, {**source, "compose_file": composed[stack]}), first
+        )
         said = {each.what for each in report.problems}
         report.problems += [each for each in requirements.problems if each.what not in said]
         left = stack_file.left_commands(stack, settings, requirements, file)
@@ -144,12 +146,9 @@ def _first_reading(
         raise SlipwayError(problems) from None
 
 
-def _compose_file(
-    options: InitOptions, files: Mapping[str, stack_file.StackFile], moving: Moving | None, application: Path
-) -> Any:  # noqa: ANN401  # YAML's
-    """The Compose files as the options name them, or a stack file, or what runs; one alone is written as plain text."""
-    stated = [file.settings["composeFile"] for file in files.values() if file.settings.get("composeFile")]
-    named: Any = list(options.compose_file) or (stated[0] if stated else "")
+def _compose_file(options: InitOptions, file: stack_file.StackFile, moving: Moving | None, application: Path) -> Any:  # noqa: ANN401  # YAML's
+    """The Compose files as the options name them, or the stack's file, or what runs; one alone is plain text."""
+    named: Any = list(options.compose_file) or file.settings.get("composeFile")
     if moving and not named:
         named = moving.compose_files(application)
     return named[0] if isinstance(named, list) and len(named) == 1 else named or ""
@@ -265,11 +264,13 @@ def _say(text: str) -> None:
     typer.echo(printable(runnable(text)))
 
 
-def _introduce(requirements: Requirements) -> None:
+def _introduce(requirements: Requirements, unlike: Mapping[str, str]) -> None:
     built = f"{', '.join(requirements.built)} built" if requirements.built else "none built"
     routed = f"{', '.join(requirements.routed)} with a route" if requirements.routed else "none with a route"
     services = counted(len(requirements.services), "service")
     _say(f"{requirements.name}: {requirements.file} has {services}: {built}; {routed}")
+    for stack in filter(unlike.get, unlike):
+        _say(f"{stack}: {unlike[stack]}")
 
 
 def _hints(requirements: Requirements, hosts: Mapping[str, set[str]], *, domain: bool) -> Iterator[str]:

@@ -40,6 +40,7 @@ _PLACEHOLDER_KEYS = ("registry", "registryUsername", "hosts")
 _PATTERN_KEYS = {*_PLACEHOLDER_KEYS, "application", "composeFile", "domain", "production", "retention"}
 _PATTERN_NAMESPACE = "slipway:"  # `pulumi new` can put a project's name into no key of YAML
 _NAMED = 5  # of the values that a file is to have, beside the command that takes it
+_PRODUCTION = ("production", "prod")
 _RETENTION = {"staging": 3, "production": 10}
 
 
@@ -86,17 +87,49 @@ def stated(files: Iterable[StackFile], key: str) -> str:
     return next((str(each.settings[key]) for each in files if each.settings.get(key)), "")
 
 
-def common_compose_file(files: Iterable[StackFile], root: Path, application: Path) -> Any:  # noqa: ANN401  # YAML's
-    """The Compose files with which all those of `files` deploy the application that do; empty where they differ."""
+def common_compose_file(stack: str, others: Mapping[str, StackFile], root: Path, application: Path) -> tuple[Any, str]:
+    """The Compose files of a new stack: those of the application's other stacks; and in words which it has otherwise.
+
+    In place of a file that is called after another stack it has the one that is called after itself, if there is one.
+    Empty where the others do not agree; one alone is plain text.
+    """
     folder = application.resolve()
-    own = [each.settings for each in files if (root / str(each.settings.get("application"))).resolve() == folder]
-    named = [each.get("composeFile") or "" for each in own]
-    return named[0] if named and all(each == named[0] for each in named) else ""
+    own = [
+        each.settings for each in others.values() if (root / str(each.settings.get("application"))).resolve() == folder
+    ]
+    stated = [each.get("composeFile") or [] for each in own]
+    lists = [[each] if isinstance(each, str) else each for each in stated]
+    found = [{str(name): _own_file(str(name), stack, others, folder) for name in each} for each in lists]
+    named = [[mine for mine in each.values() if mine] for each in found]
+    if not named or any(each != named[0] for each in named):
+        return "", ""
+    unlike = {name: mine for each in found for name, mine in each.items() if mine != name}
+    said = [f"{mine} in place of {name}" if mine else f"without {name}" for name, mine in unlike.items()]
+    return named[0][0] if len(named[0]) == 1 else named[0] or "", ", ".join(said)
+
+
+def _own_file(name: str, stack: str, others: Iterable[str], folder: Path) -> str:
+    """What a stack has in place of a file of others: the same, if that is called after none of them; or nothing."""
+    called = [(each, word) for each in others for word in _words(each) if _after(word).search(name)]
+    if not called or any(_after(word).search(name) for word in _words(stack)):
+        return name
+    other, word = called[0]
+    own = (_after(word).sub(mine, name) for mine in _words(stack))
+    return next((each for each in own if (folder / each).is_file()), name if word != other else "")
+
+
+def _words(stack: str) -> list[str]:
+    """What its files are called after; its name first."""
+    return sorted(_PRODUCTION, key=stack.__ne__) if stack in _PRODUCTION else [stack]
+
+
+def _after(word: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![a-z0-9]){re.escape(word)}(?![a-z0-9])", re.IGNORECASE)
 
 
 def default_settings(stack: str) -> dict[str, Any]:
     """What a new stack of this name says beyond what is asked for."""
-    production = {"production": True} if stack in ("production", "prod") else {}
+    production = {"production": True} if stack in _PRODUCTION else {}
     return {**production, **({"retention": _RETENTION[stack]} if stack in _RETENTION else {})}
 
 

@@ -507,6 +507,40 @@ def test_a_further_stack_is_deployed_from_the_files_of_those_before_where_they_a
     assert written("demo")[0] is None, "it is not known which of them is meant"
 
 
+@pytest.mark.parametrize(
+    ("there", "stated", "further", "written", "words"),
+    [
+        ("production", "compose.staging.yaml", "production", "compose.production.yaml", " in place of "),
+        ("prod", "compose.Staging.yaml", "production", "compose.prod.yaml", " in place of "),
+        ("", "compose.staging.yaml", "production", "", "without "),
+        ("", "staging/compose.yaml", "production", "", "without "),
+        ("qa", "compose.prod.yaml", "qa", "compose.qa.yaml", " in place of "),
+        ("", "compose.shared.yaml", "production", "compose.shared.yaml", None),
+        ("", "compose.stagings.yaml", "production", "compose.stagings.yaml", None),
+    ],
+)
+def test_a_further_stack_takes_no_file_that_is_called_after_another_one(
+    init: Init, program: Path, *, there: str, stated: str, further: str, written: str, words: str | None
+) -> None:
+    shop, donor = program.parent / "shop", "prod" if "prod" in stated else "staging"
+    for name in ([f"compose.{there}.yaml"] if there else []) + [stated]:
+        (shop / name).parent.mkdir(exist_ok=True)
+        (shop / name).write_text("services: {}\n")
+    flags = ("--registry", "ghcr.io/acme", "--host", "203.0.113.10")
+    both = ("--compose-file", "compose.yaml", "--compose-file", stated)
+
+    def named(stack: str) -> Any:
+        return yaml.safe_load(files(program)[f"Pulumi.{stack}.yaml"])["config"]["shop-deploy:composeFile"]
+
+    init("-e", donor, *flags, *both)
+    for beside in ((), ("-e", donor)):
+        (program / f"Pulumi.{further}.yaml").unlink(missing_ok=True)
+        output = init(*beside, "-e", further, *flags).output
+        assert named(further) == (["compose.yaml", written] if written else "compose.yaml")
+        assert named(donor) == ["compose.yaml", stated]
+        assert (f"{further}: {written}{words}{stated}\n" in output) is (words is not None), output
+
+
 def test_fewer_compose_files_than_an_edited_file_has_are_said_to_be_removed(init: Init, program: Path) -> None:
     for name in ("a", "b"):
         (program.parent / "shop" / f"{name}.yaml").write_text("services: {}\n")
