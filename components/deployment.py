@@ -91,7 +91,9 @@ class ComposeDeployment(pulumi.ComponentResource):
         self.urls = pulumi.Output.from_input(
             [*route_urls(settings, application, machines), *port_urls(settings, application, machines)]
         )
-        record = ReleaseRecord(name, release, kind=settings.kind, opts=pulumi.ResourceOptions(parent=self))
+        returned = {host.label: host.probe["returned"] for host in args.hosts if host.probe.get("returned")}
+        own = pulumi.ResourceOptions(parent=self)
+        record = ReleaseRecord(name, release, kind=settings.kind, returned=returned, opts=own)
         about = pulumi.Output.all(about=record.about, hosts=self.summary).apply(
             lambda known: {**known["about"], "hosts": known["hosts"], "project": name}
         )

@@ -35,12 +35,14 @@ class ReleaseRecord(pulumi.ComponentResource):
         release: pulumi.Output[dict[str, Any]],
         *,
         kind: str,
+        returned: Mapping[str, Mapping[str, str]] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
+        """`returned`: host → how its watch had rolled it back by then (probe.schema.json)."""
         super().__init__("slipway:release:ReleaseRecord", name, None, opts)
         began = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"  # unlike what an earlier update left in the state
         by = {"at": began, **origin(kind)._asdict()}
-        self.about = release.apply(lambda document: {**by, **_known(document)})
+        self.about = release.apply(lambda document: {**by, **_known(document), "returned": dict(returned or {})})
         self.document = release.apply(lambda document: canonical(document).decode())
         self.register_outputs({"about": self.about, "document": self.document})
 

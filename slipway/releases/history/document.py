@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["detail_document", "history_document"]
 
 _OWN = "pulumi:pulumi:Stack"  # changes with every update, because its outputs do
+_FORGOTTEN = "not known: a host's own record begins later"
 _SHOWN = (
     "number", "kind", "result", "seconds", "release", "commit", "branch", "actor", "run", "message", "reason",
     "returned",
@@ -39,7 +40,7 @@ def history_document(history: StackHistory, entries: Sequence[HistoryEntry]) -> 
 
 def detail_document(history: StackHistory, entry: HistoryEntry) -> dict[str, Any]:
     """`entry` with the engine's resources and the hosts' reports."""
-    state = _state(history, entry.number)
+    state, shown = _state(history, entry.number), _entry(history, entry)
     earlier = [each.number for each in history.entries if each.number and entry.number and each.number < entry.number]
     before = _state(history, earlier[-1]) if earlier else {}
     deployment = deployment_in(state) if entry.proven and entry.kind != RETURN else None
@@ -52,7 +53,7 @@ def detail_document(history: StackHistory, entry: HistoryEntry) -> dict[str, Any
     return {
         "contract": 1,
         "stack": history.stack,
-        "entry": {**_entry(history, entry), "reason": entry.reason or _no_reason(history, entry)},
+        "entry": {**shown, "reason": shown["reason"] or _no_reason(history, entry)},
         "resources": sorted(_changes(before, state), key=lambda change: change["name"]) if state else [],
         "reports": {host: report for host, report in reports if host in asked},
     }
@@ -69,9 +70,10 @@ def _no_reason(history: StackHistory, entry: HistoryEntry) -> str:
 
 def _entry(history: StackHistory, entry: HistoryEntry) -> dict[str, Any]:
     """One entry; `back` says how its release could be rolled back to now."""
-    way = history.way_back(entry.release)
+    way, asked = history.way_back(entry.release), bool(history.hosts) and not history.errors
     return {
         **{name: getattr(entry, name) for name in _SHOWN},
+        "reason": entry.reason or _FORGOTTEN * (entry.result == "failed" and asked and not history.recorded(entry)),
         "at": f"{entry.at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "images": dict(entry.images),
         "validated": entry.release in history.validated,

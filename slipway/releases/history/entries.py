@@ -71,6 +71,11 @@ class HistoryEntry:
     """The engine's resources by what happened to them."""
 
     @property
+    def ended(self) -> datetime:
+        """When it was over, as far as that is known; good for two seconds, as a host's clock is."""
+        return self.at + timedelta(seconds=self.seconds or 0) + _SLACK
+
+    @property
     def proven(self) -> bool:
         """Whether its release ran well at its end."""
         return self.result == "succeeded" and self.release is not None and self.kind in (*DEPLOYING, RETURN)

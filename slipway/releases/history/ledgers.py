@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from slipway.contract.outcomes import PROVEN
+from slipway.contract.outcomes import PROVEN, REJECTED, RETURNED, WATCH
 from slipway.contract.problems import SlipwayError
 from slipway.hosts.agent_channel import channel
 from slipway.hosts.connection import reached
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from slipway.releases.backend.checkpoints import ReleaseRecords, StackUpdate
     from slipway.settings.model import HostSettings, Settings
 
-__all__ = ["HostLedger", "LedgerLine", "read_ledgers", "read_release"]
+__all__ = ["HostLedger", "LedgerLine", "noted", "read_ledgers", "read_release"]
 
 _ANSWER_SECONDS = 30.0
 _TEXTS = ("release", "outcome", "reason", "actor", "kind", "run")
@@ -80,6 +81,29 @@ def read_release(settings: Settings, host: str, project: str, identifier: str) -
         return asyncio.run(_ask(machine, settings.private_key(), project, command, ends_with="id"))[0]
     except SlipwayError:
         return None
+
+
+def noted(
+    updates: Iterable[StackUpdate], records: Mapping[int, ReleaseRecords], lines: Iterable[LedgerLine]
+) -> list[LedgerLine]:
+    """What watches did and `lines` lack, as updates found and noted it: a ledger goes with its host, or is destroyed.
+
+    By a wrong clock it may seem later than the update that found it.
+    """
+    known = {(line.host, line.release, line.outcome, line.reason) for line in lines}
+    found: dict[tuple[str, ...], LedgerLine] = {}
+    for update in updates:
+        record = records.get(update.number)
+        for host, back in ((record and record.attempted) or {}).get("returned", {}).items():
+            at = min(datetime.fromisoformat(back["at"]), update.began - _SAME_CLOCK)
+            for outcome, release in ((REJECTED, back["from"]), (RETURNED, back["to"])):
+                key = (host, release, outcome, back["reason"])
+                line = LedgerLine(
+                    host=host, at=at, release=release, outcome=outcome, reason=back["reason"], actor=WATCH
+                )
+                if key not in known:
+                    found.setdefault(key, line)
+    return list(found.values())
 
 
 async def _ask(

@@ -6,6 +6,7 @@ import functools
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from slipway.contract.outcomes import DEPLOYING, MIGRATED, REJECTED, ROLLBACK, VALIDATED
@@ -13,16 +14,14 @@ from slipway.contract.problems import SlipwayError
 from slipway.releases.backend.checkpoints import checkpoints_of
 from slipway.releases.engine import settings_of, stack_of
 from slipway.releases.history.entries import merged
-from slipway.releases.history.ledgers import HostLedger, read_ledgers
+from slipway.releases.history.ledgers import HostLedger, LedgerLine, noted, read_ledgers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
 
     from slipway.releases.backend.checkpoints import Checkpoints
     from slipway.releases.engine import Engine
     from slipway.releases.history.entries import HistoryEntry
-    from slipway.releases.history.ledgers import LedgerLine
     from slipway.settings.model import Settings
 
 __all__ = ["VALIDATED_TAG", "StackHistory", "ValidationMark", "WayBack", "read_history"]
@@ -57,6 +56,8 @@ class StackHistory:
     """Oldest first."""
     checkpoints: Checkpoints
     hosts: Mapping[str, HostLedger | SlipwayError] = field(default_factory=dict)
+    noted: Sequence[LedgerLine] = ()
+    """What watches did, of which no host knows any more."""
     tagged: str | None = None
     """The release that the stack's tag calls validated."""
     known_settings: Settings | None = None
@@ -79,7 +80,16 @@ class StackHistory:
     @functools.cached_property
     def _lines(self) -> list[LedgerLine]:
         """Of all hosts, oldest first."""
-        return sorted((line for ledger in self._ledgers for line in ledger.lines), key=lambda line: line.at)
+        lines = [line for ledger in self._ledgers for line in ledger.lines]
+        return sorted([*lines, *self.noted], key=lambda line: line.at)
+
+    def recorded(self, entry: HistoryEntry) -> bool:
+        """Whether the hosts' own records are of then: those of a host that was lost go with it."""
+        if self.errors or not self.hosts:
+            return False
+        begins = max(each.lines[0].at if each.lines else datetime.now(UTC) for each in self._ledgers)
+        earlier = (each for each in self.entries if each.proven and each.number)
+        return entry.at >= begins or all(each.ended >= begins for each in earlier)
 
     @functools.cached_property
     def live(self) -> str | None:
@@ -104,11 +114,14 @@ class StackHistory:
     def rejected(self) -> dict[str, str]:
         """Releases that a watch rolled back from, and why; not those that ran well again since."""
         found: dict[str, str] = {}
-        for line in self._lines:
-            if line.outcome == REJECTED:
-                found[line.release] = line.reason
-            elif line.proven:
-                found.pop(line.release, None)
+        # That a release ran again, the ledger of a host that was lost does not say any more.
+        known: list[HistoryEntry | LedgerLine] = [entry for entry in self.entries if entry.proven]
+        known += [line for line in self._lines if line.proven or line.outcome == REJECTED]
+        for each in sorted(known, key=lambda each: each.at):
+            if isinstance(each, LedgerLine) and each.outcome == REJECTED:
+                found[each.release] = each.reason
+            else:
+                found.pop(str(each.release), None)
         return found
 
     @functools.cached_property
@@ -180,7 +193,7 @@ class StackHistory:
         migrated = {line.release for line in self._lines if line.outcome == MIGRATED}
         for entry in self.entries[ran[-1] + 1 :]:
             # A failed one counts when its migration was done, and when no host can tell.
-            done = entry.result == "succeeded" or entry.release in migrated or bool(self.errors) or not self.hosts
+            done = entry.result == "succeeded" or entry.release in migrated or not self.recorded(entry)
             if entry.irreversible and done:
                 return f"{entry.release}: {', '.join(entry.irreversible)}"
         since = self.entries[ran[-1]].at  # an update may be gone from the engine's history: the hosts know of it
@@ -207,13 +220,15 @@ def read_history(engine: Engine, *, hosts: bool = True) -> StackHistory:
             project = stack_of(engine).project
         ledgers = read_ledgers(known, project) if known and project else {}
         lines = [line for each in ledgers.values() if isinstance(each, HostLedger) for line in each.lines]
+        lost = noted(updates, records, lines)
         return StackHistory(
             stack=engine.short,
             project=project,
             known_settings=known,
-            entries=merged(updates, records, lines),
+            entries=merged(updates, records, [*lines, *lost]),
             checkpoints=checkpoints,
             hosts=ledgers,
+            noted=lost,
             tagged=tagged.result() if tagged else None,
         )
 

@@ -12,8 +12,10 @@ from certified import certificate
 from recorded import Recorded, is_secret, open_strings, plain, program
 from samples import CANARY, DIGEST, LOCAL, PRIVATE_KEY, REMOTE, application, probe, settings
 
+from components import deployment
 from components.deployment import ComposeDeployment, ComposeDeploymentArgs
 from components.host import Host, HostArgs
+from components.release_record import ReleaseRecord
 from slipway.agent.release.document import parse
 from slipway.compose.git import Revision
 from slipway.compose.schema_check import checked
@@ -309,6 +311,22 @@ def test_outputs_are_the_release_and_what_was_observed(tmp_path: Path) -> None:
     assert made.summary["here"] == {
         "release": made.expected["id"], "previous": None, "outcome": "deployed", "touched": ["web"], "seconds": 1.5,
     }  # fmt: skip
+
+
+def test_what_a_watch_did_is_noted_in_the_state_by_the_next_update(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, Any]] = []
+
+    class Seen(ReleaseRecord):
+        def __init__(self, *args: Any, **more: Any) -> None:
+            super().__init__(*args, **more)
+            self.about.apply(seen.append)
+
+    monkeypatch.setattr(deployment, "ReleaseRecord", Seen)
+    back = {"from": "r-2", "to": "r-1", "at": "2025-11-20T13:20:00Z", "reason": "9 % fail"}
+    Deployed(tmp_path, hosts=THREE, probes={"b": live("r-1", returned=back)})
+    assert [each["returned"] for each in seen] == [{"b": back}]
 
 
 def test_the_report_is_shown_because_the_agent_keeps_secrets_out_of_it(tmp_path: Path) -> None:

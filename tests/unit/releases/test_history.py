@@ -17,7 +17,7 @@ from slipway.contract.problems import SlipwayError
 from slipway.releases.backend.checkpoints import Checkpoints, ReleaseRecords, StackUpdate, records_in
 from slipway.releases.history.document import detail_document
 from slipway.releases.history.entries import HistoryEntry, merged
-from slipway.releases.history.ledgers import HostLedger, LedgerLine
+from slipway.releases.history.ledgers import HostLedger, LedgerLine, noted
 from slipway.releases.history.stack_history import StackHistory, WayBack
 from slipway.releases.past_releases import named_entry
 from slipway.releases.rollback import _default
@@ -218,12 +218,13 @@ def test_resources_that_an_update_left_as_they_are_are_not_shown(
     [
         ([line("deployed", A, 1)], "", "no host recorded one"),
         ([line("failed", B, 2)], "web is unhealthy", "web is unhealthy"),
+        ([line("deployed", A, 9)], "", "not known: a host's own record begins later"),
         ([], "", "not known"),
     ],
 )
 def test_a_failed_update_has_a_reason_or_says_where_it_is(lines: list[LedgerLine], own: str, says: str) -> None:
-    failed = entry(1, B, result="failed", reason=own)
-    history = replace(stack([failed], *lines), checkpoints=States([]))
+    failed = entry(2, B, result="failed", reason=own)
+    history = replace(stack([entry(1, A), failed], *lines), checkpoints=States([], []))
     assert detail_document(history, failed)["entry"]["reason"].startswith(says)
 
 
@@ -311,6 +312,33 @@ def test_a_release_that_the_watch_turned_back_from_is_not_chosen_and_says_why() 
     assert _default(found) == A
 
 
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("minute", [2.5, 999])  # by a clock that is right, and by one that is not
+@pytest.mark.parametrize("ledger", ["of a new host", "complete", "unreachable"])
+def test_what_a_watch_did_is_known_without_the_host_that_it_was_on(ledger: str, minute: float, *, again: bool) -> None:
+    back = {"from": B, "to": A, "at": f"{at(minute):%Y-%m-%dT%H:%M:%SZ}", "reason": "errors 9 %"}
+    abouts = [about(A, 1), about(B, 2), about(C, 3, returned={"a": back}), about(A, 4, returned={"a": back})]
+    abouts += [about(B, 5), about(A, 6)] if again else []
+    updates = [
+        update(number, number, result="failed" * (number == 4) or "succeeded") for number in range(1, len(abouts) + 1)
+    ]
+    records = {number: ReleaseRecords(each, each) for number, each in enumerate(abouts, 1)}
+    live = A if again else C
+    now = [line("deployed", live, 7)]
+    then = [line("rejected", B, 2.5, reason="errors 9 %"), line("returned", A, 2.5, reason="errors 9 %", actor="watch")]
+    lines = {"of a new host": now, "complete": [*then, *([line("deployed", B, 5)] if again else []), *now]}.get(
+        ledger, []
+    )
+    lost = noted(updates, records, lines)
+    hosts = {"a": HostLedger(lines=lines, warm=frozenset()) if lines else SlipwayError("no answer")}
+    history = replace(stack(merged(updates, records, [*lines, *lost])), noted=lost, hosts=hosts)
+    assert [(each.kind, each.release) for each in history.entries if each.kind == "automatic rollback"] == [
+        ("automatic rollback", A)
+    ]
+    assert history.rejected == ({} if again else {B: "errors 9 %"})
+    assert _default(history) == (B if again else A)
+
+
 def test_nothing_to_go_back_to_is_said() -> None:
     with pytest.raises(SlipwayError, match="has no release to go back to"):
         _default(stack([entry(1, A), entry(2, B, result="failed")]))
@@ -337,6 +365,7 @@ def test_failed_release_bars_only_when_its_migration_was_done() -> None:
     assert stack(entries, *lines).way_back(A).kind == "cold"
     assert stack(entries, *lines, line("migrated", B, 2)).way_back(A).kind == "no"
     assert stack(entries).way_back(A).kind == "no", "no host can tell"
+    assert stack(entries, line("deployed", C, 3)).way_back(A).kind == "no", "the host is another one by now"
 
 
 def test_warm_means_every_host() -> None:
