@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 __all__ = [
     "DEPLOY", "DEPLOYED", "DEPLOYING", "FAILED", "MIGRATED", "NOTES", "PROMOTION", "PROVEN", "REJECTED", "REPAIR",
-    "REPAIRED", "RETURN", "RETURNED", "ROLLBACK", "UNCHANGED", "VALIDATED", "WATCH", "illness",
+    "REPAIRED", "RETURN", "RETURNED", "ROLLBACK", "UNCHANGED", "VALIDATED", "WATCH", "illness", "left_by_rollback",
 ]  # fmt: skip
 
 DEPLOYED = "deployed"
@@ -35,6 +40,21 @@ RETURN = "automatic rollback"
 
 WATCH = "watch"
 """The actor of what a host's watch does by itself."""
+
+
+def left_by_rollback(proven: Iterable[tuple[str, str]]) -> set[str]:
+    """Releases that somebody rolled back from and did not deploy since, of (release, kind), oldest first."""
+    found: set[str] = set()
+    order: list[str] = []  # releases by their first time
+    live = ""
+    for release, kind in proven:
+        if kind == ROLLBACK and release in order and order.index(release) < order.index(live):
+            found.add(live)
+        found.discard(release)
+        if release not in order:
+            order.append(release)
+        live = release
+    return found
 
 
 def illness(state: str, health: str | None) -> str:

@@ -98,7 +98,7 @@ class Actions:
             ),
             smoke=self._smoke_again,
         )
-        self.mover.standby = attempt.standby
+        self.mover.standby, self.mover.calm = attempt.standby, attempt.calm
 
     def run(self, plan: Iterable[Step], prefix: str = "") -> dict[str, float]:
         """Do all steps in order; seconds per phase. The first failure ends it, with its step started and not finished.

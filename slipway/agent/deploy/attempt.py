@@ -23,8 +23,10 @@ from slipway.agent.state.journal import Journal
 from slipway.agent.state.kept_generations import Keeping
 from slipway.agent.state.ledger import Ledger
 from slipway.agent.state.stack_dir import moment
+from slipway.agent.traffic.calm_traffic import pause, resume
 from slipway.contract.deployment import Release
 from slipway.contract.outcomes import DEPLOYED, FAILED, UNCHANGED
+from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from slipway.agent.output import Output
     from slipway.agent.release.rendering import Rendered
     from slipway.agent.state.stack_dir import StackFolder
+    from slipway.agent.traffic.canary_statistics import Window
     from slipway.contract.deployment import Deployment
 
 __all__ = ["Attempt", "MachineAccess"]
@@ -88,6 +91,8 @@ class Attempt:
         """whether an undo of a move was cut off, and is yet to be finished"""
         self.runs_instead = ""
         """the project that runs in the place of this stack, whose recorded release does not"""
+        self.calm: Mapping[str, Window] = {}
+        """what each service of the live release had counted at the edge while nothing was deployed"""
         self.touched = False
         """whether there is something to undo"""
         self.outages: dict[str, float] = {}
@@ -221,6 +226,14 @@ class Attempt:
             stopping=self.unfinished.stopping if self.unfinished else (),
             since=self._cut_off_since or moment(),
         )
+        with contextlib.suppress(SlipwayError, OSError):  # what this needs as well, it asks for again
+            self.calm = pause(self.folder, self.access.edge, self.live)
+
+    def end_journal(self, outcome: str) -> None:
+        """What runs is known again."""
+        self.journal.end(outcome)
+        with contextlib.suppress(SlipwayError, OSError):  # then nothing more counts until the next deployment
+            resume(self.folder, self.access.edge, self.ledger.live(), self.live)
 
     def finish_stops(self) -> float:
         """Stop to the end what a deployment cut off (also this one) or an overdue watch was stopping; seconds."""

@@ -22,7 +22,7 @@ from slipway.agent.edge.edge_dir import EdgeFolder
 from slipway.agent.edge.secret_files import check_certificates
 from slipway.agent.fleet import Fleet
 from slipway.agent.move.checks import check_folders, check_kept, check_names, shared_now
-from slipway.agent.move.claims import check_claims, taken_over_by
+from slipway.agent.move.claims import check_claims, taken_over_by, with_ways_back
 from slipway.agent.move.handover_steps import old_changes, taken_over, with_handover
 from slipway.agent.move.left_data import LeftData, check_left_data, left_data, seeds_of
 from slipway.agent.move.old_project import UNDOING, OldProject
@@ -206,7 +206,7 @@ def _run(attempt: Attempt, watch: Callable[[Attempt], None]) -> dict[str, Any]:
     attempt.fleet.publish(DONE)
     if attempt.deployed or attempt.keeping.kept or not attempt.document.watch:
         watch(attempt)
-    attempt.journal.end(attempt.outcome)
+    attempt.end_journal(attempt.outcome)
     return done
 
 
@@ -304,6 +304,7 @@ def _plan(attempt: Attempt, *, keep_key: bool) -> _Planned:
         services, attempt.release, document.edge, document.secrets, current=current, containers=seen
     )
     edge = access.edge.lacks(document.edge, stack, standby=attempt.standby) if document.edge else None
+    edge = edge and with_ways_back(edge, stack, access.edge, access.api)
     if document.edge and (edge or undoing):
         routed = routed._replace(edge=document.edge.version)
     wanted = wanted_release(

@@ -53,7 +53,7 @@ def undo(attempt: Attempt, error: Exception) -> SlipwayError:
         back = {} if attempt.back_seconds is None else {"back_seconds": attempt.back_seconds}
         attempt.ledger.append(attempt.release.id, FAILED, reason=reason, **attempt.origin, **back)
         if known:
-            attempt.journal.end(FAILED)
+            attempt.end_journal(FAILED)
         if known and attempt.live is None:
             forget_owner(attempt.folder)
     problem = failure.problems[0]
@@ -73,7 +73,7 @@ def unfinished(attempt: Attempt, error: Exception, watch: Callable[[Attempt], No
     with contextlib.suppress(OSError, SlipwayError):  # the disk or Docker, which may be what failed
         if attempt.deployed or attempt.keeping.kept:
             watch(attempt)
-        attempt.journal.end(attempt.outcome)
+        attempt.end_journal(attempt.outcome)
     problem, now = failure.problems[0], f"release {attempt.release.id} is recorded and serves"
     return SlipwayError(problem._replace(meaning=f"{problem.meaning}; {now}, and the next deployment does the rest"))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent.docker.docker_api import PROJECT_LABEL
 from slipway.agent.docker.facts import SHORT_ID
-from slipway.agent.move.old_project import FINISHED, NOTES, OPEN
+from slipway.agent.move.old_project import FINISHED, NOTES, OPEN, OldProject
 from slipway.agent.state.atomic_files import read_object
 from slipway.agent.state.stack_dir import StackFolder
 from slipway.contract.host_paths import stack_folder, stacks_folder
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from slipway.agent.docker.docker_api import DockerApi
-    from slipway.agent.move.old_project import OldProject
+    from slipway.agent.edge.edge import Edge
+    from slipway.contract.plan import Change
 
-__all__ = ["Taken", "check_claims", "taken_over_by"]
+__all__ = ["Taken", "check_claims", "edge_sharers", "taken_over_by", "with_ways_back"]
 
 
 class Taken(NamedTuple):
@@ -71,6 +72,22 @@ def check_claims(old: OldProject, stack: str) -> None:
                 "stack shows how far it is, `undo` or `finish` ends it",
                 f"pulumi config rm --path 'moveFrom[{list(old.names).index(name)}]'",
             )
+
+
+def edge_sharers(old: OldProject, edge: Edge, *more: str) -> list[str]:
+    """The other stacks, and `more` that join, that would lose the edge if `old` got its ports back."""
+    request = edge.requested(old.stack)
+    ports = {request.http_port, request.https_port} if request else set()
+    others = sorted({*(edge.status() or {}).get("stacks", ()), *more} - {old.stack})
+    return [] if all(ports.isdisjoint(each.ports) for each in old.noted()) else others
+
+
+def with_ways_back(change: Change, stack: str, edge: Edge, api: DockerApi) -> Change:
+    """`change` of the edge, naming the stacks whose move cannot be undone any more once `stack` is on it."""
+    moves = {other: OldProject(StackFolder(other), api) for other, noted in _noted(stack) if noted.get("state") in OPEN}
+    ended = (other for other, old in moves.items() if edge_sharers(old, edge, stack) and not edge_sharers(old, edge))
+    said = (f"from then on `slipway move undo` of stack {other} is refused: finish its move first" for other in ended)
+    return change._replace(because=(*change.because, *said))
 
 
 def _noted(stack: str) -> Iterator[tuple[str, dict[str, Any]]]:

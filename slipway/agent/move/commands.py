@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.agent.deadline import Stop
 from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerApi, find_socket
+from slipway.agent.edge.edge import Edge
 from slipway.agent.move.checks import shared_now, to_rest
+from slipway.agent.move.claims import edge_sharers
 from slipway.agent.move.old_project import FINISHED, OldProject
 from slipway.agent.move.old_values import other_values
 from slipway.agent.move.shared_data import data_of, within
 from slipway.agent.move.undo import undo
+from slipway.agent.output import Output
 from slipway.agent.state.journal import Journal, end_orphans
 from slipway.agent.state.lock import lock
 from slipway.contract import CONTRACT
@@ -22,7 +25,6 @@ from slipway.contract.problems import SlipwayError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from slipway.agent.output import Output
     from slipway.agent.state.stack_dir import StackFolder
 
 __all__ = ["move"]
@@ -105,6 +107,7 @@ def _described(old: OldProject, folder: StackFolder, api: DockerApi, slow: Seque
             for each in found
         ],
         "ended": sorted(old.ended().values()) if old.state == FINISHED else [],
+        "edge_with": edge_sharers(old, Edge(api, Output(""))) if old.open else [],
         "down": [each.name for each in down],
         "slow": list(slow),
         "other_values": other_values(old, folder, api) if old.state not in ("", FINISHED) else {},

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from slipway.agent.deadline import Deadline
 from slipway.agent.docker.docker_api import PROJECT_LABEL
 from slipway.agent.edge.edge import Edge
+from slipway.agent.move.claims import edge_sharers
 from slipway.agent.move.handover import Handover
 from slipway.agent.move.old_project import NOTES, UNDOING
 from slipway.agent.move.way_back import check_way_back
@@ -34,11 +35,8 @@ def undo(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> l
             is left; or all was done that could be, and not all of it runs.
     """
     edge = Edge(api, out)
-    request = edge.requested(folder.stack)
-    ports = {request.http_port, request.https_port} if request else set()
-    others = sorted(set((edge.status() or {}).get("stacks", ())) - {folder.stack})
-    if others and not all(ports.isdisjoint(each.ports) for each in old.noted()):
-        off = f"take {' and '.join(others)} off this host first"
+    if others := edge_sharers(old, edge):
+        off = f"take {' and '.join(others)} off this host first (`pulumi destroy` in its project)"
         raise SlipwayError(
             f"the edge of this host serves {', '.join(others)}, too",
             f"{old.name} would take its ports back, and nobody would reach them, so nothing was changed"

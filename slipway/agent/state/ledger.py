@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from slipway.agent.state.atomic_files import append_line
 from slipway.agent.state.journal import read_lines
 from slipway.agent.state.stack_dir import moment
-from slipway.contract.outcomes import MIGRATED, NOTES, PROVEN, REJECTED, RETURNED, VALIDATED, WATCH
+from slipway.contract.outcomes import MIGRATED, NOTES, PROVEN, REJECTED, RETURNED, VALIDATED, WATCH, left_by_rollback
 
 __all__ = ["Ledger", "Live", "Proof"]
 
@@ -55,11 +55,16 @@ class Ledger:
         return _newest(self._proven())
 
     def before(self) -> Live | None:
-        """The newest proven release that is another one than the live one, and was not rejected."""
+        """The newest proven release other than the live one that was not rejected, nor left by a rollback."""
         live = self.live()
-        excluded = {line["release"] for line in self.lines if line["outcome"] == REJECTED}
+        excluded = self.left() | {line["release"] for line in self.lines if line["outcome"] == REJECTED}
         excluded.add(live.release if live else "")
         return _newest([line for line in self._proven() if line["release"] not in excluded])
+
+    def left(self) -> set[str]:
+        """Releases that somebody rolled back from, and that were not deployed again since."""
+        kinds = (str(line.get("kind")) * (line["outcome"] != RETURNED) for line in self._proven())
+        return left_by_rollback(zip((str(line["release"]) for line in self._proven()), kinds))
 
     def validated(self) -> Live | None:
         """The newest proven state of the release that was validated last and not rejected afterwards."""

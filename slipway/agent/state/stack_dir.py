@@ -39,6 +39,7 @@ class StackFolder:
         self.secrets = os.path.join(self.path, "secrets.json")
         self.secrets_before = os.path.join(self.path, "secrets-before.json")
         self.beside = os.path.join(self.path, "beside.json")
+        self.counted = os.path.join(self.path, "counted.json")
         self.kept = os.path.join(self.path, "kept.json")
         self.watch = os.path.join(self.path, "watch.json")
         self.watched = os.path.join(self.path, "watched.json")

@@ -86,6 +86,7 @@ class Mover:
         """whether this is a rollback: requests return at once, and are asked about once all of it is done"""
         self.standby = False
         """whether another proxy has the edge's ports yet: no authority could reach the edge, and no visitor TLS"""
+        self.calm: Mapping[str, Window] = {}  # what the old generations counted while nothing was deployed
         self._ports: dict[str, int] = {}
         self.leaving: frozenset[str] = frozenset()
         """ids of containers that go in the end: never part of the new generation"""
@@ -223,13 +224,12 @@ class Mover:
         shares = [share for share in service.traffic.canary if share < WHOLE]
         analysis = TrafficAnalysis(rules.thresholds, alphas(len(shares))[shares.index(step.share)])
         begin, before = runtime.monotonic(), self._samples(step.service)
-        _, baseline = _windows({}, before, service.generation)  # from before this step, where that alone is too little
         while True:
             self._deadline.pause(_LOOK_SECONDS)
             new, old = _windows(before, self._samples(step.service), service.generation)
             elapsed = runtime.monotonic() - begin
             over, last = elapsed >= rules.pause, elapsed >= rules.pause + rules.patience
-            verdict = analysis.look(new, old, baseline, ended=over, last=last)
+            verdict = analysis.look(new, old, self.calm.get(step.service, EMPTY), ended=over, last=last)
             if verdict.state == "bad" or (last and verdict.state == "wait" and rules.too_little == "fail"):
                 raise _worse(step, verdict.reason)
             if over and (verdict.state == "good" or last):

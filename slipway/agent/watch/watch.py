@@ -16,14 +16,13 @@ from slipway.agent.deadline import Stop
 from slipway.agent.docker import facts
 from slipway.agent.docker.docker_api import DockerApi, find_socket
 from slipway.agent.edge.edge import Edge
-from slipway.agent.edge.metrics import Target
 from slipway.agent.move.claims import taken_over_by
 from slipway.agent.state.atomic_files import read_object, remove_files, write_atomically
 from slipway.agent.state.kept_generations import Keeping
 from slipway.agent.state.ledger import Ledger
 from slipway.agent.state.lock import HeldError, is_held, lock
 from slipway.agent.state.stack_dir import moment
-from slipway.agent.strategies.service import generation_of
+from slipway.agent.traffic.calm_traffic import calm, counted
 from slipway.agent.traffic.canary_analysis import ALPHA, TrafficAnalysis
 from slipway.agent.traffic.canary_statistics import EMPTY, Window
 from slipway.agent.traffic.traffic_shift import retire
@@ -57,6 +56,7 @@ def start_watch(attempt: Attempt) -> None:
         return
     again = attempt.live and attempt.live.release == document.release.id and attempt.outcome != DEPLOYED
     before = attempt.ledger.before() if again else attempt.live
+    left = before and before.release in attempt.ledger.left()  # whoever flees it does not measure by it
     order = {
         "id": os.urandom(8).hex(),
         "host": document.host,
@@ -65,7 +65,7 @@ def start_watch(attempt: Attempt) -> None:
         "rules": rules and rules._asdict(),
         "options": document.options._asdict(),
         "run": attempt.origin.get("run", ""),
-        "baseline": _counted(attempt.access.edge, folder.stack, before),  # of the previous generations
+        "baseline": {} if left else calm(folder, before),  # of the previous generations
     }
     write_atomically(folder.watch, json.dumps(order).encode())
     argv = [sys.executable, os.path.abspath(sys.argv[0]), "watch", "--stack", folder.stack]
@@ -206,7 +206,7 @@ class _Watch:
 
     def _traffic(self, live: Live, rules: WatchLimits) -> str:
         over = runtime.time() - self.slice_began >= _SLICE_SECONDS
-        for service, sample in _counted(self.edge, self.folder.stack, live).items():
+        for service, sample in counted(self.edge, self.folder.stack, live).items():
             if service not in self.analyses:
                 alpha = ALPHA / max(1, rules.seconds // 60)
                 self.analyses[service] = TrafficAnalysis(rules.thresholds, alpha)
@@ -293,10 +293,3 @@ class _Watch:
             if not self._ordered():  # withdrawn meanwhile: whoever did so has removed what it said
                 return
             write_atomically(self.folder.watched, json.dumps(seen).encode())
-
-
-def _counted(edge: Edge, stack: str, live: Live | None) -> dict[str, Counters]:
-    """Service → what the edge counted of its generation in this release."""
-    proofs = live.services if live else {}
-    wanted = {Target(stack, name, generation_of(proof.config)) for name, proof in proofs.items()}
-    return {target.service: each for target, each in edge.metrics().items() if target in wanted} if wanted else {}

@@ -43,8 +43,8 @@ def roll_back(order: Mapping[str, Any], folder: StackFolder, why: str, out: Outp
         release = folder.release(live.release)
         if before is None or release is None:
             raise SlipwayError(
-                f"no release before {order['release']} is known here",
-                "there is nothing to roll back to, so it keeps serving",
+                f"no release is known here to roll back to from {order['release']}",
+                "there is none before it, or each turned bad or was rolled back from, so it keeps serving",
                 "deploy a release that works",
             )
         secrets = folder.previous_secrets()
@@ -67,5 +67,5 @@ def roll_back(order: Mapping[str, Any], folder: StackFolder, why: str, out: Outp
         )
         folder.store_secrets(secrets)
         attempt.keeping.forget()
-        attempt.journal.end(RETURNED)
+        attempt.end_journal(RETURNED)
         return said

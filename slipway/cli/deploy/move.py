@@ -34,6 +34,7 @@ class Outcome:
     containers: tuple[Mapping[str, Any], ...] = ()
     networks: tuple[str, ...] = ()
     ended: tuple[str, ...] = ()  # what had ended before the move
+    edge_with: tuple[str, ...] = ()  # other stacks, for which an undo is refused
     down: tuple[str, ...] = ()  # what an undo could not start
     other_values: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Old container → its variables that do not have the values of the stack's secrets."""
@@ -99,6 +100,7 @@ def _outcome(host: str, answer: Mapping[str, Any] | SlipwayError, what: str) -> 
         containers=tuple(answer["containers"]),
         networks=tuple(answer["networks"]),
         ended=tuple(map(str, answer["ended"])),
+        edge_with=tuple(map(str, answer.get("edge_with", ()))),
         down=tuple(map(str, answer["down"])),
         other_values=other_values,
         folders=tuple(map(str, answer["folders"])),
@@ -152,7 +154,9 @@ def described(outcome: Outcome, what: str, stack: str) -> Iterator[str]:
         yield f"  {printable(str(each['name']))}  {state}"
     yield from (f"  {printable(each)}" for each in _differing(outcome.other_values))
     if outcome.state in ("moving", "moved", "undoing"):
-        yield f"  way back: {of_stack('slipway move undo', stack)}"
+        others = printable(" and ".join(outcome.edge_with))
+        ended = f"no way back: the edge serves {others}, too, until `pulumi destroy` in its project"
+        yield f"  {ended}" if others else f"  way back: {of_stack('slipway move undo', stack)}"
     if outcome.down:
         yield f"  to start the rest: {of_stack('slipway move undo', stack)}"
     if outcome.state == "undone" and names and not running:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from slipway.contract.outcomes import DEPLOYING, MIGRATED, REJECTED, ROLLBACK, VALIDATED
+from slipway.contract.outcomes import DEPLOYING, MIGRATED, REJECTED, VALIDATED, left_by_rollback
 from slipway.contract.problems import SlipwayError
 from slipway.releases.backend.checkpoints import checkpoints_of
 from slipway.releases.engine import settings_of, stack_of
@@ -140,20 +140,7 @@ class StackHistory:
     @functools.cached_property
     def left(self) -> set[str]:
         """Releases that somebody rolled back from, and that were not deployed again since."""
-        found: set[str] = set()
-        order: list[str] = []  # releases by their first time
-        live = ""
-        for entry in self.entries:
-            if not entry.proven:
-                continue
-            release = str(entry.release)
-            if entry.kind == ROLLBACK and release in order and order.index(release) < order.index(live):
-                found.add(live)
-            found.discard(release)
-            if release not in order:
-                order.append(release)
-            live = release
-        return found
+        return left_by_rollback((str(entry.release), entry.kind) for entry in self.entries if entry.proven)
 
     @functools.cached_property
     def attempted(self) -> dict[str | None, HistoryEntry]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from answering_hosts import answering_hosts, exit_code
 
+from slipway.cli.deploy.move import Outcome, described
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts import host_sessions as sessions
 from slipway.releases import engine as engine_module
@@ -60,6 +61,13 @@ def hosts(stack: Callable[..., Stack], monkeypatch: pytest.MonkeyPatch) -> Calla
         return asked
 
     return set_up
+
+
+def test_a_way_back_that_is_refused_is_not_printed() -> None:
+    moved = Outcome(host="a", project="shop", state="moved", edge_with=("blog", "wiki"))
+    said = "\n".join(described(moved, "show", "staging"))
+    assert "slipway move undo" not in said
+    assert "no way back: the edge serves blog and wiki, too" in said
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

@@ -930,7 +930,16 @@ def test_undo_is_refused_while_others_need_the_edge(stack: Simulation, before: B
     other = Simulation(stack.host, "blog")
     web = other.web("1")
     web["services"]["web"]["routes"][0]["host"] = "blog.test"
+    assert command(stack, "show").report["edge_with"] == []
+    planned = {each["service"]: each["because"] for each in other.plan(web)["changes"]}
+    ends = "from then on `slipway move undo` of stack shop is refused: finish its move first"
+    assert planned["edge"] == ["blog joins it", ends]
     assert other.deploy(web).code == 0
+    third = Simulation(stack.host, "third")
+    web["services"]["web"]["routes"][0]["host"] = "third.test"
+    assert "third joins it" in str(plan := third.plan(web)), "the way back is gone already"
+    assert ends not in str(plan)
+    assert command(stack, "show").report["edge_with"] == ["blog"]
     ended = command(stack, "undo")
     assert "the edge of this host serves blog, too" in ended.error
     assert stack.visit() == (200, "1")

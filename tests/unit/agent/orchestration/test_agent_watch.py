@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -96,6 +97,67 @@ def test_a_rejected_release_is_not_where_the_next_way_back_leads(stack: Simulati
         stack.later(60)
         assert stack.versions()["api"] == ["1"]
     assert stack.outcomes() == ["deployed", *(["deployed", "rejected", "returned"] * 2)]
+
+
+def _as(stack: Simulation, kind: str) -> None:
+    (stack.host.home / "stacks" / "shop" / "actor").write_text(f"ann\n{kind}\n")
+
+
+@pytest.mark.parametrize("earlier", [True, False])
+def test_the_watch_never_goes_forward_to_what_a_person_left(stack: Simulation, *, earlier: bool) -> None:
+    sour = {"api_environment": {"MODE": "crash", "AFTER": "8"}, "api_service": {"restart": "always"}}
+    if earlier:
+        stack.deploy(stack.shop("1"))
+    second = stack.shop("2", **sour)
+    stack.deploy(second)
+    stack.deploy(stack.shop("3"))
+    _as(stack, "rollback")
+    assert stack.deploy(second, watch=RULES).code == 0
+    stack.later(60)
+    assert stack.versions()["api"] == (["1"] if earlier else ["2"])
+    seen = stack.probe()["watch"]
+    assert ("no release is known here to roll back to" in seen["reason"]) is not earlier, seen
+
+
+@pytest.mark.parametrize("kind", ["rollback", "deploy"])
+def test_a_rollback_is_not_measured_by_what_it_fled_from(stack: Simulation, kind: str) -> None:
+    first = stack.web("1", environment={"MODE": "errors"})
+    stack.deploy(first)
+    stack.deploy(stack.web("2"))
+    visitors = Visitors(stack.host, rate=50)
+    stack.later(20)
+    _as(stack, kind)
+    assert stack.deploy(first, watch=RULES).code == 0
+    stack.later(60)
+    visitors.leave()
+    assert stack.versions() == {"web": ["1"] if kind == "rollback" else ["2"]}
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_a_deployment_interrupts_is_no_yardstick(stack: Simulation, *, killed: bool) -> None:
+    first = stack.web("1", strategy="recreate")
+    stack.deploy(first)
+    visitors = Visitors(stack.host, rate=50)
+    stack.later(20)
+    wanted = stack.web("2", strategy="recreate", environment={"MODE": "sick"})
+    if killed:
+        agent, _ = stack.begin_at(wanted)
+        stack.later(5)
+        stack.world.kill(agent)
+        stack.later(60)
+        assert stack.deploy(first).code == 0
+    else:
+        assert stack.deploy(wanted).code == 1
+    assert sum(visitors.answers.values()) - visitors.answers[200] > 100, "the outage is seen at the edge"
+    stack.later(20)
+    bad = stack.web("3", strategy="recreate", environment={"MODE": "errors", "AFTER": "8"})
+    assert stack.deploy(bad, watch=RULES).code == 0
+    order = json.loads((stack.host.home / "stacks" / "shop" / "watch.json").read_text())
+    counted, errors, _ = order["baseline"]["web"]
+    assert (counted > 900, errors) == (True, 0)
+    stack.later(60)
+    visitors.leave()
+    assert stack.versions() == {"web": ["1"]}
 
 
 def test_the_watch_brings_back_the_secrets_of_then(stack: Simulation) -> None:
