@@ -44,6 +44,7 @@ _PATHS = {
     "workflow-runs": f"{_BASE}/actions/runs",
     "issues": f"{_BASE}/issues",
     "issue": f"{_BASE}/issues/{{issue_number}}",
+    "pull": f"{_BASE}/pulls/{{pull_number}}",
     "comments": f"{_BASE}/issues/{{issue_number}}/comments",
     "comment": f"{_BASE}/issues/comments/{{comment_id}}",
     "variables": f"{_BASE}/environments/{{environment_name}}/variables",
@@ -88,6 +89,8 @@ class FakeGitHub:
         self.workflow_runs: dict[str, dict[int, dict[str, Any]]] = {}
         self.statuses: dict[str, list[dict[str, Any]]] = {}
         self.environments: dict[str, dict[str, str]] = {}
+        self.pulls: dict[int, str] = {}
+        """Pull request → open or closed."""
         self.issues: list[dict[str, Any]] = []
         self.comments: list[dict[str, Any]] = []
         self.failures: list[tuple[str, str, int, str, dict[str, str]]] = []
@@ -177,6 +180,7 @@ class FakeGitHub:
             "workflow-runs": self._workflow_runs,
             "issues": self._issues,
             "issue": functools.partial(self._edited, self.issues),
+            "pull": self._pull,
             "comments": self._comments,
             "comment": functools.partial(self._edited, self.comments),
             "variables": self._new_variable,
@@ -250,6 +254,11 @@ class FakeGitHub:
             return answer(self.comments[-1], 201)
         found = [each for each in self.comments if each["issue_url"].endswith(f"/{issue_number}")]
         return answer(found)
+
+    def _pull(self, pull_number: str, **_: str) -> Response:
+        state = self.pulls.get(int(pull_number))
+        entry = {**self._examples["pull-request"], "number": int(pull_number), "state": state, "requested_teams": []}
+        return answer(entry) if state else answer({"message": "Not Found"}, 404)
 
     def _issues(self, **_: str) -> Response:
         if request.method == "POST":
