@@ -167,7 +167,8 @@ class _Reader:
             self.settings, self.folder, self.name, variables, self.found, services=stated, dormant=self.dormant
         )
         services = {name: self._service(name, dict(service), configs, builds) for name, service in stated.items()}
-        restrict(services, model, self.extensions, settings=self.settings, folder=self.folder, found=self.found)
+        every = {**model, "services": {**self.dormant, **stated}}
+        restrict(services, every, self.extensions, settings=self.settings, folder=self.folder, found=self.found)
         self._check_whole(services, model)
         self._check_names([name for name, service in services.items() if "container_name" in service])
         check_placement(services, self.extensions, self.settings, self.found)
@@ -299,12 +300,9 @@ class _Reader:
     def _check_names(self, named: list[str]) -> None:
         """Warn once of the services that fix the name of their container."""
         if named:
-            where = f"services.{named[0]}." if len(named) == 1 else f"services.{', '.join(named)}: "
-            answers = (
-                f"the service answers to the name {named[0]}"
-                if len(named) == 1
-                else "each answers to its name in the file"
-            )
+            one = len(named) == 1
+            where = f"services.{named[0]}." if one else f"services.{', '.join(named)}: "
+            answers = f"the service answers to the name {named[0]}" if one else "each answers to its name in the file"
             self.found.warn(
                 f"{where}container_name fixes the name of the only container",
                 "two stacks cannot run on one host, nor two generations side by side",

@@ -22,6 +22,7 @@ __all__ = ["EMAIL", "POSTED", "SERVICES", "mail"]
 _GOOD, _BAD, _NEUTRAL = 0x2DA44E, 0xCF222E, 0x57606A
 _COLOURS = {"succeeded": _GOOD, "recovered": _GOOD, "started": _NEUTRAL, "approval-needed": _NEUTRAL, "test": _NEUTRAL}
 # Where nobody knows what is markup, what looks like it and is none.
+_CONTENT = 2000  # characters of a message: https://docs.discord.com/developers/resources/webhook#execute-webhook
 _LOOK_ALIKE = str.maketrans("<>`*~[]|", "\u2039\u203a'\u2217\u223c\u2045\u2046\u00a6")
 _EMPHASIS = re.compile(r"(?<![^\W_])_|_(?![^\W_])")  # within a word it is none
 _MENTION = "@\u200b"  # nobody is called by it
@@ -41,7 +42,8 @@ def _webhook(message: Message) -> dict[str, Any]:
     """`text` is what most chats read, `content` what Discord reads; the rest is for programs."""
     text = _plain_text(message)
     stack = {"stack": message.environment}
-    return {"text": text, "content": text, "allowed_mentions": {"parse": []}, **stack, **message._asdict()}
+    content = text if len(text) <= _CONTENT else f"{text[: _CONTENT // 2]}…{text[1 - _CONTENT // 2 :]}"
+    return {"text": text, "content": content, "allowed_mentions": {"parse": []}, **stack, **message._asdict()}
 
 
 def _discord(message: Message) -> dict[str, Any]:

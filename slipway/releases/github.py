@@ -143,9 +143,17 @@ class Repository:
         try:
             return bool(self._repository.get_pull(number).complete().state == "open")
         except UnknownObjectException:
-            return False
+            return self._lacks(number)
         except Exception as error:  # noqa: BLE001  # as above
             raise self._error(error, f"pull request {number}", "pull requests: read") from None
+
+    def _lacks(self, number: int) -> bool:
+        """False where there is no such pull request; raises where the token may not see the repository's at all."""
+        try:
+            self._repository.get_pulls(state="all", sort="created").get_page(0)
+        except Exception as error:  # noqa: BLE001  # as above
+            raise self._error(error, f"pull request {number}", "pull requests: read") from None
+        return False
 
     def _workflows(self, runs: Collection[CheckRun]) -> Mapping[int, str]:
         """Check suite → the workflow whose run it is, or that a clock ran it: each run has a suite of its own.

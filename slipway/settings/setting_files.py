@@ -91,7 +91,7 @@ def config_edit(stack: str, key: str) -> str:
     named = f"{_named(key)} --stack {shlex.quote(stack)}"
     return (
         f"export f=$(mktemp) && pulumi config get {named} > $f && ${{EDITOR:-vi}} $f && "
-        f"{config_set(stack, key, '< $f', secret=True)}; rm $f"
+        f"{config_set(stack, key, '< $f', secret=True)} && rm $f"
     )
 
 

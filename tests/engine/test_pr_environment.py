@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def template(make_stack: Callable[..., Stack]) -> Iterator[Stack]:
     stack = make_stack(domain="pr.example.com", basicAuth="")
+    stack.settings["name"] = "shop"
     file = stack.application.folder / "compose.yaml"
     file.write_text(re.sub(r"(?m)^ *security_opt:.*\n", "", file.read_text()))  # restricted stacks may not
     stack.pulumi("config", "set", "--secret", "--path", "secrets.FROM_TEMPLATE", stdin="of-the-template")

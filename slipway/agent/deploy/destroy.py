@@ -127,6 +127,8 @@ def _remove(folder: StackFolder, named: Sequence[str], api: DockerApi, out: Outp
         name = str(volume["Name"])
         called = {name, (volume.get("Labels") or {}).get(_VOLUME_LABEL)}
         unknown -= called
+        if name in kept:
+            continue
         if called.isdisjoint(named) and EVERY_VOLUME not in named:
             kept.append(name)
         elif foreign:

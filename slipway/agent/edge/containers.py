@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent import runtime
+from slipway.agent.docker.docker_api import PROJECT_LABEL
 from slipway.agent.edge.network import EDGE_LABEL
 from slipway.agent.edge.rendering import marker, text
 from slipway.agent.edge.static_config import FOLDER, GRACE_SECONDS, OWNER, shared, static
@@ -76,9 +77,10 @@ class EdgeContainers:
         self.steering = f"slipway-edge-{self._owner}-steering"
 
     def find(self) -> list[EdgeContainer]:
-        """All of them in any state, the newest last."""
+        """All of them in any state, the newest last; no stack's container, whose image may have that label."""
         listed = self._api.containers({EDGE_LABEL: self._owner})
-        return sorted((_container(each) for each in listed), key=lambda each: each.number)
+        ours = (_container(each) for each in listed if PROJECT_LABEL not in (each.get("Labels") or {}))
+        return sorted(ours, key=lambda each: each.number)
 
     def running(self) -> list[EdgeContainer]:
         return [each for each in self.find() if each.running]

@@ -18,7 +18,7 @@ from slipway.contract.deployment import EVERY_VOLUME
 from slipway.contract.host_paths import project_on_hosts, shell_stack_path
 from slipway.contract.problems import SlipwayError
 from slipway.hosts.connection import ended, reached
-from slipway.releases.engine import engine_of, known_stacks, output_of, settings_of, stack_of
+from slipway.releases.engine import engine_of, known_stacks, output_of, settings_of
 from slipway.releases.locks.waiting import when_free
 from slipway.settings.setting_files import config_set, read_stack_file
 
@@ -38,7 +38,7 @@ _INVENTORY = " && ".join(
         """docker container ls --all --format 'container {{.Label "com.docker.compose.project"}} {{.Names}}'""",
         """docker volume ls --format 'volume {{.Label "com.docker.compose.project"}} {{.Name}}'""",
         """docker network ls --format 'network {{.Label "com.docker.compose.project"}} {{.Name}}'""",
-        f"cd {shell_stack_path()} 2>/dev/null && {_FILES}; exit 0",
+        f"if cd {shell_stack_path()} 2>/dev/null; then {_FILES}; fi",
     )
 )
 
@@ -97,6 +97,12 @@ def bring_up(template: Engine, number: int, options: Sequence[str] = ()) -> int:
 
 
 def _check_template(template: Engine, settings: Settings) -> None:
+    if not settings.name:
+        raise SlipwayError(
+            f"stack {template.short} does not say the application's name",
+            "the pull request's own Compose file would, and could take another application's",
+            config_set(template.stack, "name"),
+        )
     if not settings.domain:
         raise SlipwayError(
             f"stack {template.short} has no domain",
@@ -168,13 +174,13 @@ def _destroy(stack: Engine, report: Callable[[str], None]) -> int:
 
 def left_behind(template: Engine) -> dict[str, list[str] | SlipwayError]:
     """By host: what is there of pull requests that have no stack (any more); or why it does not say."""
-    found = stack_of(template)
-    there = {project_on_hosts(found.application, each.stack) for each in environments(template)}
-    mine = re.compile(re.escape(project_on_hosts(found.application, template.short)) + r"-\d+")
+    settings = settings_of(template)
+    there = {project_on_hosts(settings.name, each.stack) for each in environments(template)}
+    mine = re.compile(re.escape(project_on_hosts(settings.name, template.short)) + r"-\d+")
 
     async def look_at(host: HostSettings) -> list[str] | SlipwayError:
         try:
-            async with reached(host, found.settings.private_key()) as connection:
+            async with reached(host, settings.private_key()) as connection:
                 process = await connection.start(_INVENTORY)
                 answered = (await process.stdout.read()).decode(errors="replace")
                 if await ended(process):
@@ -185,9 +191,9 @@ def left_behind(template: Engine) -> dict[str, list[str] | SlipwayError]:
         return list(_strays(answered, mine, there))
 
     async def look_at_all() -> list[list[str] | SlipwayError]:
-        return await asyncio.gather(*map(look_at, found.settings.hosts))
+        return await asyncio.gather(*map(look_at, settings.hosts))
 
-    names = [host.name for host in found.settings.hosts]
+    names = [host.name for host in settings.hosts]
     return dict(zip(names, asyncio.run(look_at_all()), strict=True))
 
 

@@ -7,6 +7,8 @@ Security Standards, level "baseline"; the capabilities are the ones that Docker 
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +50,9 @@ _CAPABILITIES = _words("""
     SYS_CHROOT
 """)
 _LOGGING = (None, "json-file", "local", "none")
+# What Compose takes for a repository or a registry rather than a file, its home and what is no text.
+_ELSEWHERE = re.compile(r"^~|[:@]|\.git(?:/|$)|^[^/]*[^/.][^/]*\.[^/]*/")
+_OUTSIDE = "is outside of the repository"
 # Keys under which files are named that Compose reads on the deploying machine, and what beside a path stands there.
 _READ = {"include": (), "extends": ("service",), "env_file": ("required", "format"), "label_file": ()}
 
@@ -63,26 +68,44 @@ def check_read_files(settings: Settings) -> None:
     if not settings.restricted:
         return
     found, boundary = Findings(), _boundary(settings.application)
-    left, seen = [*compose_files(settings)[0]], set[Path]()
+    files, seen = compose_files(settings)[0], set[tuple[Path, Path]]()
+    left = [(file, base) for file in files for base in {file.parent, files[0].parent}]
     while left:
-        if (file := left.pop(0)) in seen:
+        if (pair := left.pop(0)) in seen:
             continue
-        seen.add(file)
-        if not file.resolve().is_relative_to(boundary):
-            _refuse(found, settings, str(file), "is outside of the repository")
+        seen.add(pair)
+        file, base = pair  # relative paths begin at the first of the files that are merged
+        # Compose reads the `.env` beside what it includes.
+        if outside := [each for each in (file, file.with_name(".env")) if not _within(each, boundary)]:
+            _refuse(found, settings, str(outside[0]), _OUTSIDE)
             continue
         try:
-            top = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-        except (OSError, UnicodeDecodeError, yaml.YAMLError):
-            continue  # Compose's to refuse
-        for key, value in _named(top, set()):
-            there = file.parent / value
-            if "$" in value or value.startswith("~") or "://" in value or not there.resolve().is_relative_to(boundary):
-                _refuse(found, settings, f"{file.name}: {key}: {value}", "is outside of the repository")
-            elif key in ("include", "extends"):
-                left.append(there)
+            read = list(_reads(file))
+        except (UnicodeDecodeError, yaml.YAMLError):  # Compose reads more than one document, for example
+            _refuse(found, settings, file.name, "cannot be read as a YAML document in UTF-8")
+            continue
+        bases = [(base / value).parent for key, value in read if key == "include"]
+        for key, value in read:
+            there = Path(os.path.normpath(base / value))
+            if "$" in value or _ELSEWHERE.search(value) or not _within(base / value, boundary):
+                _refuse(found, settings, f"{file.name}: {key}: {value}", _OUTSIDE)
+            else:
+                left += [(there, each) for each in {"include": bases, "extends": [there.parent]}.get(key, ())]
     if found.problems:
         raise SlipwayError(found.problems)
+
+
+def _within(path: Path, boundary: Path) -> bool:
+    """Whether a path leads there by its words, as Compose takes `LINK/..`, and by the links in it as well."""
+    return all(each.resolve().is_relative_to(boundary) for each in (path, Path(os.path.normpath(path))))
+
+
+def _reads(file: Path) -> Iterator[tuple[str, str]]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError:
+        return  # Compose's to refuse
+    yield from _named(yaml.compose(text, Loader=yaml.SafeLoader), set())
 
 
 def _boundary(folder: Path) -> Path:
@@ -100,6 +123,8 @@ def _named(node: yaml.Node | None, seen: set[int]) -> Iterator[tuple[str, str]]:
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             name = str(key.value)
+            if "binary" in key.tag:
+                yield name, "~"  # a key that only Compose decodes
             if name in _READ:
                 yield from ((name, each) for each in _scalars(value, _READ[name], set()))
             if name == "project_directory":
@@ -131,29 +156,32 @@ def restrict(
 ) -> None:
     """Of a restricted stack, refuse what reaches the host, other stacks, or other names of the edge.
 
-    `model` is Compose's, and `services` what becomes of its services, which lose their published ports.
+    `model` is Compose's, with the services of all profiles: one that does not run may build what another one runs.
+    `services` is what becomes of those that run, which lose their published ports, names and labels.
     """
     if not settings.restricted:
         return
-    _unpublish(services, found)
+    _leave_out(services, found)
     boundary, project = _boundary(folder), str(model.get("name") or "")
     for name, service in (model.get("services") or {}).items():
-        for what in (*_of_service(service), *_of_build(service.get("build") or {}, folder, boundary)):
+        runs = (*_of_service(service), *_of_mounts(services[name])) if name in services else ()
+        for what in (*runs, *_of_build(service, folder, boundary)):
             _refuse(found, settings, f"services.{name}.{what}", "reaches beyond the application's own containers")
     for kind in ("volumes", "networks"):
         for name, entry in (model.get(kind) or {}).items():
             for what in _of_shared(kind, entry or {}, f"{project}_{name}"):
                 _refuse(found, settings, f"{kind}.{name}.{what}", "reaches beyond the stack's own")
+    why = f"is not below the stack's domain ({settings.domain or 'none is set'})"
     for name, extension in extensions.items():
-        hosts = {
-            *(route.at(settings.domain) for route in extension.route),
-            *(host for redirect in extension.redirect for host in redirect.from_),
-            extension.preview,
-        }
-        for host in sorted(hosts - {"", settings.domain}):
+        for host in sorted(_hosts(extension, settings.domain) - {"", settings.domain}):
             if not settings.domain or not host.endswith(f".{settings.domain}"):
-                what = f"services.{name}.x-slipway: {host}"
-                _refuse(found, settings, what, f"is not below the stack's domain ({settings.domain or 'none is set'})")
+                _refuse(found, settings, f"services.{name}.x-slipway: {host}", why)
+
+
+def _hosts(extension: ServiceExtension, domain: str) -> set[str]:
+    """All names by which the edge is to know a service."""
+    redirected = {host for redirect in extension.redirect for host in redirect.from_}
+    return {extension.preview, *redirected, *(route.at(domain) for route in extension.route)}
 
 
 def _of_service(service: Mapping[str, Any]) -> Iterator[str]:
@@ -169,12 +197,6 @@ def _of_service(service: Mapping[str, Any]) -> Iterator[str]:
         yield f"network_mode: {mode}"
     sysctls = service.get("sysctls") or {}
     yield from (f"sysctls: {each}" for each in sysctls if not str(each).startswith("net."))
-    for mount in service.get("volumes") or ():
-        source = str(mount.get("source") or "")
-        if mount["type"] not in ("volume", "tmpfs", "image", "bind") or (
-            mount["type"] == "bind" and source.startswith(("/", "~"))
-        ):
-            yield f"volumes: {source}"
     yield from (
         f"{key}: privileged"
         for key in ("post_start", "pre_stop")
@@ -189,21 +211,34 @@ def _of_service(service: Mapping[str, Any]) -> Iterator[str]:
         yield f"logging.driver: {driver}"
 
 
+def _of_mounts(shipped: Mapping[str, Any]) -> Iterator[str]:
+    """Where a service's mounts lead on the host; configs that are files are among them.
+
+    Of its own data it gets whole folders: a path within one could be a link that another container planted there.
+    """
+    for mount in shipped.get("volumes") or ():
+        source = str(mount.get("source") or "")
+        own = source.startswith("@files/") or re.fullmatch(r"@data/[^/]+", source)
+        if mount["type"] not in ("volume", "tmpfs", "image") and not own:
+            yield f"volumes: {source.removeprefix('@data/')}"
+
+
 def _capability(name: object) -> str:
     return str(name).upper().removeprefix("CAP_")
 
 
-def _of_build(build: Mapping[str, Any], folder: Path, boundary: Path) -> Iterator[str]:
+def _of_build(service: Mapping[str, Any], folder: Path, boundary: Path) -> Iterator[str]:
+    if not (build := service.get("build") or {}):
+        return
     yield from (f"build.{key}" for key in build if key not in _BUILD and build[key])
-    contexts = {"context": build.get("context") or ".", **(build.get("additional_contexts") or {})} if build else {}
-    for key, value in contexts.items():
-        source = str(value).replace("$$", "$")
-        if source.startswith(("service:", "docker-image://")):
-            continue
-        if "://" in source or not (folder / source).resolve().is_relative_to(boundary):
+    context = str(build.get("context") or ".").replace("$$", "$")
+    others = {key: str(value).replace("$$", "$") for key, value in (build.get("additional_contexts") or {}).items()}
+    others = {key: value for key, value in others.items() if not value.startswith(("service:", "docker-image://"))}
+    for key, source in {"context": context, **others}.items():
+        if ":" in source or not _within(folder / source, boundary):
             yield f"build.{key}: {source}"
     file = str(build.get("dockerfile") or "Dockerfile").replace("$$", "$")
-    if contexts and not (folder / str(contexts["context"]) / file).resolve().is_relative_to(boundary):
+    if not _within(folder / context / file, boundary):
         yield f"build.dockerfile: {file}"
 
 
@@ -215,24 +250,30 @@ def _of_shared(kind: str, entry: Mapping[str, Any], own: str) -> Iterator[str]:
         yield f"name: {entry['name']}"
     if entry.get("driver") not in (None, "", "local" if kind == "volumes" else "bridge"):
         yield f"driver: {entry['driver']}"
-    options = entry.get("driver_opts") or {}
-    device = str(options.get("device") or "")
-    bound = kind == "volumes" and "bind" in str(options.get("o") or "").split(",") and not device.startswith(("/", "~"))
-    if options and not bound:
+    if entry.get("driver_opts"):
         yield "driver_opts"
+    if entry.get("labels"):
+        yield "labels"
     if (entry.get("ipam") or {}).get("config"):
         yield "ipam"
 
 
-def _unpublish(services: Mapping[str, dict[str, Any]], found: Findings) -> None:
-    """Let the routes be the only way in: a published port passes the edge by, and is one stack's of a host alone."""
-    published = [name for name, service in services.items() if service.get("ports")]
-    for name in published:
-        targets = [str(each["target"]) for each in services[name].pop("ports")]
-        services[name]["expose"] = list(dict.fromkeys([*(services[name].get("expose") or []), *targets]))
-    if published:
+def _leave_out(services: Mapping[str, dict[str, Any]], found: Findings) -> None:
+    """Let the routes be the only way in: a published port passes the edge by, and a label may ask a proxy beside it.
+
+    Neither a port nor a container's name can be had twice on a host, and labels say whose a container is.
+    """
+    touched = []
+    for name, service in services.items():
+        targets = [str(each["target"]) for each in service.get("ports") or ()]
+        if targets:
+            service["expose"] = list(dict.fromkeys([*(service.get("expose") or []), *targets]))
+        given = [key for key in ("ports", "container_name", "labels") if service.pop(key, None)]
+        (service.get("deploy") or {}).pop("labels", None)
+        touched += [name] if given else []
+    if touched:
         found.warn(
-            f"services.{', '.join(published)}: ports are not published",
+            f"services.{', '.join(touched)}: ports are not published; names of containers and labels are left out",
             "the stack is restricted: routes are the only way in, so that its password holds and stacks share a host",
             "write a `route` in `x-slipway` for what is to be reached from outside",
         )

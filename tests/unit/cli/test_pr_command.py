@@ -64,9 +64,13 @@ def test_the_environments_are_the_templates_numbered_stacks(tmp_path: Path, monk
 @pytest.mark.parametrize(
     ("stated", "lacks"),
     [
-        ("", "has no domain"),
-        ("config: {'slipway:domain': pr.example.com}", "has no password for its routes"),
-        ("config: {'slipway:domain': pr.example.com, 'other:basicAuth': ''}", "has no password for its routes"),
+        ("", "does not say the application's name"),
+        ("config: {'slipway:name': shop}", "has no domain"),
+        ("config: {'slipway:name': shop, 'slipway:domain': pr.example.com}", "has no password for its routes"),
+        (
+            "config: {'slipway:name': shop, 'slipway:domain': pr.example.com, 'other:basicAuth': ''}",
+            "has no password for its routes",
+        ),
     ],
 )
 def test_a_template_that_lets_everybody_in_is_refused(
@@ -74,7 +78,9 @@ def test_a_template_that_lets_everybody_in_is_refused(
 ) -> None:
     """The engine's answer has the defaults of Pulumi.yaml, too; only the stack file shows what was said."""
     domain = {"slipway:domain": {"value": "pr.example.com" if "domain" in stated else ""}}
+    name = {"slipway:name": {"value": "shop" if "name" in stated else ""}}
     given = {
+        **name,
         **domain,
         "slipway:basicAuth": {"value": ""},
         "slipway:hosts": {"value": '[{"name": "a", "address": "local"}]'},

@@ -154,6 +154,18 @@ def test_destroy_twice_keeps_volumes_unless_named(stack: Simulation, named: tupl
     assert not (stack.host.home / "stacks" / "shop").exists()
 
 
+def test_an_adopted_volume_stays_even_where_all_are_removed(stack: Simulation) -> None:
+    """It has this stack's name: the project that it was adopted from was called so."""
+    labels = {"com.docker.compose.project": "shop", "com.docker.compose.volume": "data"}
+    made = json.dumps({"Name": "old_data", "Labels": labels}).encode()
+    assert stack.host.engine.handle("POST", "/volumes/create", made)[0] == 201
+    mounts = [{"type": "volume", "source": "data", "target": "/data"}]
+    volumes = {"data": {"name": "old_data", "external": True, "x-adopted": True}}
+    assert stack.deploy(stack.shop(api_service={"volumes": mounts}, volumes=volumes)).code == 0
+    assert stack.destroy("*").report["kept_volumes"] == ["old_data"]
+    assert list(stack.host.engine.volumes) == ["old_data"]
+
+
 @pytest.mark.parametrize("running", [True, False])
 def test_destroy_of_a_stack_that_was_refused_removes_nothing_that_is_called_so(
     stack: Simulation, *, running: bool

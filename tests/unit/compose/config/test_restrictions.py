@@ -51,6 +51,8 @@ REACHES = [
     ({"volumes": ["/var/run/docker.sock:/s"]}, "volumes: /var/run/docker.sock"),
     ({"volumes": ["/:/host:ro"]}, "volumes: /"),
     ({"volumes": [{"type": "bind", "source": "/etc", "target": "/e", "read_only": True}]}, "volumes: /etc"),
+    ({"volumes": ["./a:/a", "./a/b:/b"]}, "volumes: a/b"),
+    ({"volumes": ["../a:/a"]}, "volumes: _/a"),
     ({"volumes_from": ["container:other"]}, "volumes_from"),
     ({"external_links": ["other"]}, "external_links"),
     ({"oom_score_adj": -1000}, "oom_score_adj"),
@@ -59,6 +61,8 @@ REACHES = [
     ({"build": {"context": "/"}}, "build.context: /"),
     ({"build": {"context": "../../"}}, "build.context: "),
     ({"build": {"context": ".", "dockerfile": "../../outside.env"}}, "build.dockerfile: ../../outside.env"),
+    ({"build": {"context": "link/../../../x"}}, "build.context: "),
+    ({"build": {"context": "service:web/../../x"}}, "build.context: "),
     ({"build": {"context": "https://example.com/x.git"}}, "build.context: https://example.com/x.git"),
     ({"build": {"context": "..", "additional_contexts": {"a": "/root"}}}, "build.a: /root"),
     ({"build": {"context": "..", "network": "host"}}, "build.network"),
@@ -83,6 +87,8 @@ def test_what_reaches_beyond_its_containers_is_refused(folder: Path, service: di
         ("volumes", {"name": "shop-production_data"}, "name: shop-production_data"),
         ("volumes", {"driver": "other/driver"}, "driver: other/driver"),
         ("volumes", {"driver_opts": {"type": "none", "o": "bind", "device": "/"}}, "driver_opts"),
+        ("volumes", {"driver_opts": {"type": "none", "o": "bind", "device": "./a/b"}}, "driver_opts"),
+        ("volumes", {"labels": {"com.docker.compose.project": "shop-production"}}, "labels"),
         ("volumes", {"driver_opts": {"type": "nfs", "o": "addr=10.0.0.1", "device": ":/x"}}, "driver_opts"),
         ("networks", {"external": True}, "external"),
         ("networks", {"name": "shop-production_default"}, "name: shop-production_default"),
@@ -128,20 +134,57 @@ def test_another_name_of_the_edge_is_refused(folder: Path, extension: dict[str, 
         ("include: ['https://example.com/x.git']\nservices: {}", "include: https://example.com/x.git"),
         ("include: [deep.yaml]\nservices: {}", "env_file: ../../outside.env"),
         ("services: {web: {extends: {file: ../../outside.yaml, service: x}}}", "extends: ../../outside.yaml"),
+        # the path is cleaned before the link is followed, and the other way round
+        ("include: [up/../../outside.yaml]\nservices: {}", "include: up/../../outside.yaml"),
+        ("include: [{path: [../a.yaml, deeper/b/c.yaml]}]\nservices: {}", "env_file: ../outside.env"),
+        ("include: [linked/c.yaml]\nservices: {}", "linked/.env is outside of the repository"),
+        ("include: [deep/../../../outside.yaml]\nservices: {}", "include: deep/../../../outside.yaml"),
+        ("include: [github.com/a/b]\nservices: {}", "include: github.com/a/b"),
+        ("include: ['git@example.com:a/b']\nservices: {}", "include: git@example.com:a/b"),
+        ("include: [a.git]\nservices: {}", "include: a.git"),
+        # what Compose reads and a reader of YAML may not
+        ("services: {web: {image: x}}\n---\nservices: {web: {env_file: ../../outside.env}}", "as a YAML document"),
+        ("a: &a 1\nb: &a 2\nservices: {web: {image: x, env_file: ../../outside.env}}", "as a YAML document"),
+        ('{"services": {"web": {"image": "x",\t"env_file": "../../outside.env"}}}', "as a YAML document"),
+        ("services: {web: {image: x, !!binary ZW52X2ZpbGU=: ../../outside.env}}", "is outside of the repository"),
+        ("\ufeffservices: {web: {image: x, env_file: ../../outside.env}}", "../../outside.env"),
     ],
 )
 def test_no_file_of_the_deploying_machine_is_read(folder: Path, text: str, said: str) -> None:
+    (folder / "up").symlink_to(folder.parent)
+    (folder / "deeper" / "b").mkdir(parents=True)
+    (folder / "deeper" / "b" / "c.yaml").write_text("services: {c: {image: y, env_file: ../outside.env}}")
+    (folder / "linked").mkdir()
+    (folder / "linked" / "c.yaml").write_text("services: {c: {image: y}}")
+    (folder / "linked" / ".env").symlink_to(folder.parents[1] / "outside.env")
+    (folder / "deep").symlink_to(folder)
     (folder / "deep.yaml").write_text("services: {other: {image: y, env_file: ../../outside.env}}")
     found = problems_of(folder, text, **RESTRICTED)
     assert any(said in each.what for each in found), whats(found)
     assert "of-the-runner" not in str(found)
 
 
+@pytest.mark.parametrize("file", ["/var/run/docker.sock", "/", "~/.ssh/id_rsa", "../../outside.env", "link.env"])
+def test_a_config_is_no_way_to_a_file_of_the_host(folder: Path, file: str) -> None:
+    text = compose({"configs": [{"source": "c", "target": "/c"}]}, configs={"c": {"file": file}})
+    assert problems_of(folder, text, **RESTRICTED)
+
+
+def test_a_service_that_does_not_run_builds_nothing_from_outside(folder: Path) -> None:
+    other = {"image": "x", "profiles": ["never"], "build": {"context": "../..", "ssh": ["default"]}}
+    found = problems_of(folder, json.dumps({"services": {"web": {"image": "x"}, "other": other}}), **RESTRICTED)
+    assert [each.what.partition(" ")[0] for each in found if "restricted" in each.meaning] == [
+        "services.other.build.ssh", "services.other.build.context:", "services.other.build.dockerfile:",
+    ]  # fmt: skip
+
+
 def test_what_stays_within_its_own_deploys(folder: Path) -> None:
     service = {
         "build": {"context": "..", "additional_contexts": {"base": "docker-image://alpine:3"}},
         "cap_add": ["NET_BIND_SERVICE"], "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"],
-        "volumes": ["data:/data", "./site:/site:ro"], "env_file": "../inside.env", "ports": ["127.0.0.1:8080:80"],
+        "volumes": ["data:/data", "./site:/site:ro", "./uploads:/up"], "env_file": "../inside.env",
+        "ports": ["127.0.0.1:8080:80"], "container_name": "shop-production-web-1",
+        "labels": {"traefik.http.routers.x.rule": "Host(`shop.example.com`)"},
         "sysctls": {"net.core.somaxconn": 1024}, "ulimits": {"nofile": 1024}, "networks": ["back"],
         "x-slipway": {"route": ["/", "api.pr-1.example.com"], "port": 80},
     }  # fmt: skip
@@ -152,6 +195,7 @@ def test_what_stays_within_its_own_deploys(folder: Path) -> None:
     web = found.document["services"]["web"]
     assert "ports" not in web
     assert web["expose"] == ["80"]
+    assert not web.keys() & {"labels", "container_name"}
     assert any("ports are not published" in each for each in whats(found.warnings))
     assert "ports" in application(folder, text, domain="pr-1.example.com").document["services"]["web"]
 
