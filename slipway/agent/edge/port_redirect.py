@@ -67,16 +67,13 @@ class PortRedirect:
         self._api, self._image, self._name, self._note = api, image, name, note
 
     def set(self, ports: Mapping[int, int]) -> bool:
-        """Redirect these ports (from → to) and no others; whether that works here."""
+        """Redirect these ports (from → to) and no others; whether that works here. OSError if it cannot be noted."""
         families = self._noted() or _UNLISTED & ~self._run({})  # what cannot be listed could not be seen to go
         if not families:
             return False
-        try:
-            self._write(families)
-            code = self._run(ports)
-            self._write(families | _UNLISTED & ~code)
-        except OSError:
-            return False
+        self._write(families)
+        code = self._run(ports)
+        self._write(families | _UNLISTED & ~code)
         return not code & (_FAILED | _STAYS)
 
     def end(self) -> None:
