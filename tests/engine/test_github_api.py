@@ -305,6 +305,9 @@ def test_redirect_to_somewhere_else_does_not_get_the_token(github: FakeGitHub, r
 def test_a_pull_request_that_is_closed_or_not_there_is_not_open(github: FakeGitHub, repository: Repository) -> None:
     github.pulls = {7: "open", 8: "closed"}
     assert [repository.pull_request_is_open(number) for number in (7, 8, 9)] == [True, False, False]
+    elsewhere = Repository("acme/other", {"GITHUB_TOKEN": TOKEN, "GITHUB_API_URL": github.url})
+    with pytest.raises(SlipwayError, match=r"refuses pull request 7 of acme/other \(404"):
+        elsewhere.pull_request_is_open(7)  # or one that the token may not see: GitHub answers alike
     github.fail(403, "Resource not accessible by integration")
     with pytest.raises(SlipwayError, match=r"refuses pull request 7 .*pull requests: read"):
         repository.pull_request_is_open(7)
