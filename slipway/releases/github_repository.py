@@ -181,17 +181,17 @@ class _Look:
         wanted = self._github.reviewers
         users, teams = (wanted.users, wanted.teams) if wanted else ([], [])
         return {
-            "users": [each for login in users if (each := self._user(login, public=public))],
-            "teams": [each for slug in teams if (each := self._team(slug, public=public))],
+            "users": [each for at, login in enumerate(users) if (each := self._user(at, login, public=public))],
+            "teams": [each for at, slug in enumerate(teams) if (each := self._team(at, slug, public=public))],
         }
 
-    def _user(self, login: str, *, public: bool) -> int:
+    def _user(self, at: int, login: str, *, public: bool) -> int:
         user = self._ask.read(f"/users/{quote(login, safe='')}", f"user {login}", "metadata: read")
         if not user:
             self._problem(
                 "github.reviewers.users",
                 f"GitHub knows no user {login}",
-                config_set(self._stack, "github.reviewers.users[0]"),
+                config_set(self._stack, f"github.reviewers.users[{at}]"),
             )
             return 0
         path = f"{self._repo}/collaborators/{quote(login, safe='')}/permission"
@@ -205,14 +205,14 @@ class _Look:
             )
         return int(user["id"])
 
-    def _team(self, slug: str, *, public: bool) -> int:
+    def _team(self, at: int, slug: str, *, public: bool) -> int:
         path = f"/orgs/{self._owner}/teams/{quote(slug, safe='')}"
         team = self._ask.read(path, f"team {slug}", "members: read (of the organisation)")
         if not team:
             self._problem(
                 "github.reviewers.teams",
                 f"GitHub knows no team {slug} in {self._owner}",
-                config_set(self._stack, "github.reviewers.teams[0]"),
+                config_set(self._stack, f"github.reviewers.teams[{at}]"),
                 "it is not there, or the token may not see it (members: read)",
             )
             return 0

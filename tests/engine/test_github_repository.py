@@ -78,6 +78,13 @@ def test_a_reviewer_who_cannot_be_one_is_named(github: FakeRepository, reviewers
 
 
 @pytest.mark.usefixtures("state")
+@pytest.mark.parametrize(("kind", "known"), [("users", "ann"), ("teams", "ops")])
+def test_the_fix_for_an_unknown_reviewer_leaves_the_others(github: FakeRepository, kind: str, known: str) -> None:
+    [[*_, fix]] = problems(github, {"reviewers": {kind: [known, "nobody"]}})
+    assert f"github.reviewers.{kind}[1]" in fix
+
+
+@pytest.mark.usefixtures("state")
 def test_everybody_may_read_a_public_repository(github: FakeRepository) -> None:
     github.private = False
     assert look(github, {"reviewers": {"users": ["bob"], "teams": ["guests"]}}).reviewers["users"] == [2]
