@@ -55,7 +55,7 @@ class GitHubEnvironment(pulumi.ComponentResource):
             f"{name}-github",
             owner=view.owner,
             base_url=f"{view.api}/",
-            opts=pulumi.ResourceOptions(parent=self, ignore_changes=["token"]),  # each run has its own
+            opts=pulumi.ResourceOptions(parent=self, transformations=[_without_token]),
         )
         wanted = {(kind, each): properties for kind, each, properties in self._wanted()} if view.admin else {}
         adopted = view.adopted if not view.admin else view.adopted & {*wanted} | self._taken_over({*wanted})
@@ -149,6 +149,12 @@ class GitHubEnvironment(pulumi.ComponentResource):
 
     def _secret(self, name: str) -> dict[str, Any]:
         return {"secret_name": name, "value": pulumi.Output.secret(github_secret(self._settings, name))}
+
+
+def _without_token(provider: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult:
+    """pulumi-github puts GITHUB_TOKEN into the state; its plugin also reads it from the environment of each run."""
+    properties = {name: value for name, value in provider.props.items() if name != "token"}
+    return pulumi.ResourceTransformationResult(properties, provider.opts)
 
 
 def _ruleset(ruleset: RulesetSettings) -> dict[str, Any]:

@@ -95,10 +95,20 @@ class Project:
 
     @property
     def outputs(self) -> dict[str, Any]:
-        argv = ["pulumi", "stack", "output", "--json", "--show-secrets", "--stack", STACK]
-        done = subprocess.run(argv, cwd=self.folder, env=self.env, capture_output=True, timeout=UP_SECONDS, check=True)
-        outputs: dict[str, Any] = json.loads(done.stdout)
+        outputs: dict[str, Any] = json.loads(self._shown("output", "--json"))
         return outputs
+
+    @property
+    def decrypted(self) -> str:
+        """What a job with the stack's passphrase can read of the state."""
+        return self._shown("export")
+
+    def _shown(self, *argv: str) -> str:
+        command = ["pulumi", "stack", *argv, "--show-secrets", "--stack", STACK]
+        run = subprocess.run(
+            command, cwd=self.folder, env=self.env, capture_output=True, timeout=UP_SECONDS, check=True
+        )
+        return run.stdout.decode()
 
     @property
     def state(self) -> str:

@@ -100,6 +100,33 @@ def test_everything_is_made_sealed_and_then_left_alone(stack: Project, github: F
     assert len(github.written) == before
 
 
+def test_the_administrators_token_is_in_no_state_and_another_one_works(stack: Project, github: FakeRepository) -> None:
+    small = {"github": {"secrets": ["DATABASE_PASSWORD"]}}
+    stack.up(PROGRAM, **small, secrets=SECRETS)
+    assert CANARY in stack.decrypted, "it shows what is encrypted"
+    github.token = stack.env["GITHUB_TOKEN"] = "ghp_rotated"
+    changed = stack.up(PROGRAM, **small, secrets={"DATABASE_PASSWORD": f"{CANARY}-new"})
+    assert changes(changed) == {"test/DATABASE_PASSWORD": "update"}
+    assert github.opened("test") == {"DATABASE_PASSWORD": f"{CANARY}-new"}
+    for token in (TOKEN, github.token):
+        assert token not in stack.decrypted + stack.state + changed.text
+
+    del stack.env["GITHUB_TOKEN"]  # a run that is no administrator's needs none
+    assert changes(stack.up(PROGRAM, **small, secrets={}, github_admin=False)) == {}
+
+
+def test_a_stack_that_no_longer_names_its_repository_deletes_what_it_made(
+    stack: Project, github: FakeRepository
+) -> None:
+    stack.up(PROGRAM, github={"secrets": ["DATABASE_PASSWORD"]}, secrets=SECRETS)
+    without = {"github_repository": "", "github_admin": False}
+    github.refused.append(("DELETE .*", 403, "Resource not accessible by integration"))
+    assert "Resource not accessible by integration" in stack.up(PROGRAM, **without, fails=True).errors
+    github.refused.clear()
+    stack.up(PROGRAM, **without)
+    assert (github.environments, github.opened("test")) == ({}, {})
+
+
 def test_a_changed_value_is_the_only_change_and_what_is_taken_out_goes(stack: Project, github: FakeRepository) -> None:
     stack.up(PROGRAM, **GIVEN)
     changed = stack.up(

@@ -47,6 +47,13 @@ def test_secrets_are_secret_and_their_values_those_of_the_stack(tmp_path: Path) 
     assert not any(CANARY in text for each in engine.resources.values() for text in open_strings(each))
 
 
+def test_the_provider_is_given_no_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_TOKEN", CANARY)
+    engine, _ = made(tmp_path, {})
+    given = {"owner": "acme", "baseUrl": "https://api.github.com/"}
+    assert engine.resources["pulumi:providers:github", "shop-github"] == given
+
+
 def test_the_environment_is_named_after_the_stack_and_says_only_what_the_stack_says(tmp_path: Path) -> None:
     engine, adopted = made(tmp_path, {"waitTimer": 0, "variables": {"A": "b"}})
     found = inputs(engine, "RepositoryEnvironment", "test")
