@@ -264,16 +264,33 @@ PULL_REQUEST_EVENTS = [
     ("closed", ["environment"], "", "pr down 7"),
     ("closed", [], "", ""),
 ]
+AFTER_THE_END = [
+    ("labeled", ["environment", "released"], "released", "pr down 7"),
+    ("unlabeled", ["environment"], "bug", "pr down 7"),
+    ("labeled", ["environment"], "environment", "pr down 7"),
+    ("labeled", ["released"], "released", ""),
+]
 
 
-@pytest.mark.parametrize(("action", "labels", "label", "command"), PULL_REQUEST_EVENTS)
+@pytest.mark.parametrize(
+    ("state", "event", "command"),
+    [
+        *(("closed" if event[0] == "closed" else "open", event, command) for *event, command in PULL_REQUEST_EVENTS),
+        *(("closed", event, command) for *event, command in AFTER_THE_END),
+    ],
+)
 def test_an_environment_comes_with_the_label_and_goes_with_it_or_the_pull_request(
-    action: str, labels: list[str], label: str, command: str, tmp_path: Path
+    state: str, event: list[Any], command: str, tmp_path: Path
 ) -> None:
+    action, labels, label = event
     contexts = _pull_request("acme/shop")
     contexts["github"] |= {"event_name": "pull_request", "workspace": str(tmp_path)}
     contexts["github"]["event"] |= {"action": action, "label": {"name": label} if label else None}
-    contexts["github"]["event"]["pull_request"] |= {"number": 7, "labels": [{"name": each} for each in labels]}
+    contexts["github"]["event"]["pull_request"] |= {
+        "number": 7,
+        "state": state,
+        "labels": [{"name": each} for each in labels],
+    }
     assert Job("pr-environment.yml", tmp_path, {}, contexts=contexts).wanted is bool(command)
     if command:
         _, ran = played(tmp_path, "pr-environment.yml", contexts=contexts)
@@ -281,6 +298,13 @@ def test_an_environment_comes_with_the_label_and_goes_with_it_or_the_pull_reques
         assert understood(ran[0])
     contexts["github"]["event"]["pull_request"]["head"]["repo"]["full_name"] = "stranger/shop"
     assert not Job("pr-environment.yml", tmp_path, {}, contexts=contexts).wanted
+
+
+def test_a_run_that_does_nothing_for_a_pull_request_cancels_none_that_waits() -> None:
+    """GitHub keeps one waiting run of a group: a workflow's group has those whose job is skipped, too."""
+    text = yaml.safe_load((WORKFLOWS / "pr-environment.yml").read_text())
+    assert "concurrency" not in text
+    assert "pull_request.number" in text["jobs"]["environment"]["concurrency"]["group"]
 
 
 def test_at_night_what_is_left_of_pull_requests_goes(tmp_path: Path) -> None:
