@@ -95,11 +95,12 @@ def by_hand(stacks: Sequence[str]) -> list[str]:
     environments = [*stacks, *(("preview", "observe") if own else ())]
     open_ones = " and ".join(name for name in environments if name in ("preview", _PULL_REQUESTS))
     created = f"create the environments {', '.join(environments)} (Settings, Environments){reviewer}"
+    tags = f"; for {own[-1]} the tags of releases (v*), too" if len(own) > 1 else ""
     previewed = f", those of preview for {', '.join(own[:-1] or own)} alone" if own else ""
     secrets = f"gh secret set PULUMI_ACCESS_TOKEN --env {stacks[0]}"
     bucket = "PULUMI_BACKEND_URL, PULUMI_CONFIG_PASSPHRASE and the bucket's AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     return [
-        f"{created}; all but {open_ones} for the default branch alone",
+        f"{created}; all but {open_ones} for the default branch alone{tags}",
         f"set the secrets of each{previewed}: {secrets} (or {bucket})",
         "switch the workflows on: gh variable set SLIPWAY_ENABLED --body true",
     ]
