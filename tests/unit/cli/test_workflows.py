@@ -126,13 +126,33 @@ DEPLOYMENTS = [
 
 
 @pytest.mark.parametrize(("inputs", "commands"), DEPLOYMENTS, ids=[",".join(each[0]) or "up" for each in DEPLOYMENTS])
-def test_a_deployment_runs_what_its_inputs_say(inputs: dict[str, Any], commands: list[str], tmp_path: Path) -> None:
-    job, ran = played(tmp_path, "deploy.yml", inputs={"stack": "staging", **inputs})
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_a_deployment_runs_what_its_inputs_say(
+    inputs: dict[str, Any],
+    commands: list[str],
+    by_hand: bool,  # noqa: FBT001
+    tmp_path: Path,
+) -> None:
+    """By hand there is no input for the checks: the repository's variable says whether they decide."""
+    variables = {"SLIPWAY_ENABLED": "true"}
+    if by_hand and inputs.get("await-checks"):
+        inputs = {key: value for key, value in inputs.items() if key != "await-checks"}
+        variables["SLIPWAY_AWAIT_CHECKS"] = "true"
+    contexts = {"vars": variables}
+    job, ran = played(tmp_path, "deploy.yml", inputs={"stack": "staging", **inputs}, contexts=contexts)
     bundle = [] if inputs.get("plan") else ["export --stack staging --to bundle/"]
     assert [understood(words) for words in ran]
     expected = [shlex.split(each) for each in [*commands, *bundle, "status --stack staging"]]
     assert [" ".join(words) for words in ran] == [" ".join(words) for words in expected]
     assert job.wanted
+
+
+def test_a_rollback_that_waits_gives_way_to_no_deployment(tmp_path: Path) -> None:
+    """GitHub keeps one waiting job of a group."""
+    inputs = ({}, {"pin": "v1"}, {"promote": "test"}, {"rollback": True})
+    jobs = [Job("deploy.yml", tmp_path, {}, inputs={"stack": "staging", **each}) for each in inputs]
+    groups = [job.filled(job.job["concurrency"]["group"]) for job in jobs]
+    assert groups == ["deploy-staging", "deploy-staging", "deploy-staging", "deploy-rollback-staging"]
 
 
 @pytest.mark.parametrize("pin", ["", "v1"])
@@ -393,9 +413,11 @@ def test_the_template_of_pull_requests_is_deployed_by_no_other_workflow(reposito
 
 
 def test_what_only_a_person_can_do_is_three_things() -> None:
-    assert "all but pr and preview for the default branch alone" in by_hand(("test", "pr"))[0]
+    assert by_hand(("test", "pr"))[0].endswith("; all but pr and preview for the default branch alone")
     environments, secrets, switch = by_hand(("test", "live"))
     assert "environments test, live, preview, observe" in environments
     assert "a colleague as reviewer of live" in environments
+    assert environments.endswith("for the default branch alone; for live the tags of releases (v*), too")
+    assert yaml.safe_load((WORKFLOWS / "production.yml").read_text())[True]["release"], "a release runs on its tag"
     assert "those of preview for test alone" in secrets
     assert "gh variable set SLIPWAY_ENABLED --body true" in switch
