@@ -38,6 +38,7 @@ _WAIT_SECONDS = 60.0  # that GitHub may ask for when it has been asked too often
 _SAID = 300  # characters of what GitHub said
 _UNAUTHORISED, _CONFLICT, _BROKEN = 401, 409, 500
 _REFUSED = (403, 404)
+_TOO_OFTEN = (403, 429)
 _SCHEDULED = "schedule"  # the event of runs by a clock: they ask what is live, of whatever commit is the newest then
 _STATUSES: dict[str, State] = {"pending": "pending", "success": "success"}  # any other word is a failure
 _GOOD = ("success", "neutral", "skipped")  # what a branch's protection takes for passed, too
@@ -45,6 +46,15 @@ _GOOD = ("success", "neutral", "skipped")  # what a branch's protection takes fo
 
 class GitHubUnreachableError(SlipwayError):
     """GitHub does not answer, or not now: asking later may help."""
+
+
+class _Retry(GithubRetry):
+    """Sends again what may be done twice, and a POST only where GitHub refused it: else there could be two comments."""
+
+    def is_retry(self, method: str, status_code: int, has_retry_after: bool = False) -> bool:  # noqa: FBT001, FBT002  # urllib3's
+        """Whether an answer asks for another try."""
+        refused = method == "POST" and status_code in _TOO_OFTEN
+        return super().is_retry("GET" if refused else method, status_code, has_retry_after)
 
 
 class Check(NamedTuple):
@@ -101,12 +111,12 @@ class Repository:
         """
         self.name, self._token, self._api = name, token_in(environment), api_in(environment)
         logging.getLogger("github").setLevel(logging.CRITICAL)  # it prints what it retries; the errors here report it
-        retry = GithubRetry(
+        retry = _Retry(
             total=_TRIES_AGAIN,
             backoff_factor=0.5,
             max_rate_limit_wait=_WAIT_SECONDS,
             raise_on_status=False,
-            allowed_methods=frozenset({"GET", "POST", "PATCH"}),  # each of ours may be done twice
+            allowed_methods=frozenset({"GET", "PATCH"}),  # each of ours may be done twice
         )
         limits: dict[str, Any] = {"timeout": _TIMEOUT_SECONDS, "retry": retry, "per_page": 100}
         limits |= {"seconds_between_requests": 0} if at_once else {}
@@ -211,7 +221,7 @@ class Repository:
                 except GithubException as error:
                     if error.status != _CONFLICT:
                         raise
-                    taken = place.get_variable(name).edit(value)  # made meanwhile, or by a try whose answer got lost
+                    taken = place.get_variable(name).edit(value)  # made meanwhile
         except Exception as error:  # noqa: BLE001  # as above
             raise self._error(error, what, permission) from None
         if not taken:

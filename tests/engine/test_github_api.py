@@ -258,6 +258,20 @@ def test_stumble_of_github_is_tried_again(github: FakeGitHub, repository: Reposi
     assert github.environments["staging"]["A"] == "new"
 
 
+def test_what_is_made_is_asked_for_again_only_where_github_refused(github: FakeGitHub, repository: Repository) -> None:
+    for make, made in (
+        (lambda: repository.comment(7, "<!-- m -->", lambda _: "text"), github.comments),
+        (lambda: repository.issue("Drift", "drift", "text"), github.issues),
+    ):
+        github.fail(502, "", method="POST")  # it may have been made: the answer is lost
+        with pytest.raises(GitHubUnreachableError):
+            make()
+        assert made == []
+        github.fail(403, "You have exceeded a secondary rate limit", method="POST", **{"Retry-After": "1"})
+        make()
+        assert len(made) == 1
+
+
 def test_secondary_rate_limit_is_waited_for_as_long_as_github_says(github: FakeGitHub, repository: Repository) -> None:
     github.check(SHA, "test", "success")
     github.fail(403, "You have exceeded a secondary rate limit.", Retry_After="1")
