@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from github import Github
 from github_fake import TOKEN, FakeGitHub, serving_github
+from typer.testing import CliRunner
 
+from slipway.cli.deploy.preview import NothingLiveError
 from slipway.cli.deploy.preview_posts import post
+from slipway.cli.main import app
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -150,3 +153,19 @@ def test_a_comment_outside_of_a_pull_request_is_refused(
     with pytest.raises(SlipwayError, match="no job of a pull request"):
         posted("staging", document("staging"), comment=True)
     assert github.comments == []
+
+
+def test_before_the_first_deployment_no_drift_is_reported(
+    github: FakeGitHub, posted: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing_live(engine: Any, _: Any) -> Any:
+        raise NothingLiveError(f"nothing is live on stack {engine.short}", "-", "-")
+
+    monkeypatch.setattr("slipway.releases.engine.engine_of", lambda *_, **__: SimpleNamespace(root=tmp_path, short="p"))
+    monkeypatch.setattr("slipway.cli.deploy.preview.live_previewed", nothing_live)
+    for state in ([], ["closed"]):
+        done = CliRunner().invoke(app, ["preview", "--stack", "p", "--issue"])
+        assert (done.exit_code, done.exception) == (0, None)
+        assert [each["state"] for each in github.issues] == state
+        posted("p", None, issue=True)  # one of an earlier night
+    assert CliRunner().invoke(app, ["preview", "--stack", "p", "--live"]).exit_code == 1

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from slipway.releases.engine import Engine
 
-__all__ = ["live_previewed", "previewed", "show"]
+__all__ = ["NothingLiveError", "live_previewed", "previewed", "show"]
 
 _HOST = "slipway:host:Host"
 _DEPLOYMENT = "slipway:deployment:"  # in the URN of what the hosts' plans say, and of what serves it
@@ -36,6 +36,10 @@ _REMOVAL = "-removal"  # ends the name of what takes a project off a host
 _INNER = ("pulumi:", "slipway:")
 _LINES = 40  # of what was said before a preview failed
 _EVIDENCE = ("error", "evidence")
+
+
+class NothingLiveError(SlipwayError):
+    """There is no live release that a preview could be of."""
 
 
 class _Resources:
@@ -149,12 +153,12 @@ def previewed(
 def live_previewed(engine: Engine, options: Sequence[str] = ()) -> dict[str, Any]:
     """The preview of the release that is live, as it was deployed: what differs is drift. Otherwise as `previewed`.
 
-    Raises `SlipwayError` when nothing is live.
+    Raises `NothingLiveError` before a first deployment.
     """
     history = read_history(engine)
     if not history.live:
         fix = of_stack("slipway up", engine.short)
-        raise SlipwayError(f"nothing is live on stack {engine.short}", "nothing can have drifted", fix)
+        raise NothingLiveError(f"nothing is live on stack {engine.short}", "nothing can have drifted", fix)
     live = Rollback(target=past_release(history, named_entry(history, "live")), history=history, warm=True)
     again = of_stack("slipway preview --live", engine.short)
     found: list[dict[str, Any]] = []

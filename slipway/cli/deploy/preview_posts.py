@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from slipway.releases.engine import Engine
+    from slipway.releases.github import Repository
 
-__all__ = ["post", "pull_request"]
+__all__ = ["close_issue", "post", "pull_request"]
 
 _MOST = 65_536  # characters of a comment or an issue: longer ones are refused
 _MARK = "<!-- slipway preview -->\n"
@@ -33,10 +34,20 @@ def post(engine: Engine, document: Mapping[str, Any] | None, *, comment: bool, i
     if repository and comment:
         typer.echo(f"comment: {repository.comment(pull_request(), _MARK, _sections(engine.short, document))}", err=True)
     if repository and issue:
-        text = shortened(_body(engine.short, document), _MOST, _rest())
         needed = document is None or bool(document["changes"] or document["unplanned"])
-        if address := repository.issue(f"Drift: stack {engine.short}", _LABEL, text if needed else ""):
-            typer.echo(f"issue {'open' if needed else 'closed'}: {address}", err=True)
+        _have_issue(
+            repository, engine.short, shortened(_body(engine.short, document), _MOST, _rest()) if needed else ""
+        )
+
+
+def close_issue(engine: Engine) -> None:
+    """Close the stack's issue of drift if it is open. Raises as `post`."""
+    _have_issue(required_repository("", engine.root, os.environ), engine.short, "")
+
+
+def _have_issue(repository: Repository, stack: str, text: str) -> None:
+    if address := repository.issue(f"Drift: stack {stack}", _LABEL, text):
+        typer.echo(f"issue {'open' if text else 'closed'}: {address}", err=True)
 
 
 def pull_request() -> int:

@@ -34,7 +34,7 @@ def preview(
     be built counts as changed.
 
     In a job on GitHub, --comment and --issue need GITHUB_TOKEN, with the permission pull-requests: write or issues:
-    write. --issue implies --live.
+    write. --issue implies --live; where nothing is live yet, nothing has drifted.
 
     Exit code: 0 when it could be planned (with --detailed-exitcode: when nothing would change); 1 when not; 2 when
     something would change, and for wrong usage.
@@ -44,8 +44,8 @@ def preview(
         raise typer.BadParameter(f"{given[0]!r} is no option of pulumi preview (a stack is named with --stack)")
     if json and markdown:
         raise typer.BadParameter("either --json or --markdown, not both")
-    from slipway.cli.deploy.preview import live_previewed, previewed
-    from slipway.cli.deploy.preview_posts import post, pull_request
+    from slipway.cli.deploy.preview import NothingLiveError, live_previewed, previewed
+    from slipway.cli.deploy.preview_posts import close_issue, post, pull_request
     from slipway.cli.deploy.preview_view import in_markdown, rendered
     from slipway.cli.printing import print_json, print_out
     from slipway.contract.problems import SlipwayError
@@ -56,7 +56,11 @@ def preview(
     engine = engine_of(stack, deploys=True)
     try:
         document = (live_previewed if live or issue else previewed)(engine, given)
-    except (SlipwayError, typer.Exit):
+    except (SlipwayError, typer.Exit) as error:
+        if issue and isinstance(error, NothingLiveError):
+            close_issue(engine)
+            typer.echo(f"nothing is live on stack {engine.short}: nothing can have drifted", err=True)
+            return
         post(engine, None, comment=comment, issue=issue)
         raise
     if json:
