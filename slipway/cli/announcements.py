@@ -1,4 +1,8 @@
-"""Tells people what a command does to a stack, beside doing it: a message is never worth a failure, or a wait."""
+"""Tells people what a command does to a stack, beside doing it.
+
+A message never fails a command. At its end it waits for those that are not sent yet, each at most
+`slipway.notify.sending.SECONDS`.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
     from slipway.notify.sending import Delivery
     from slipway.releases.engine import Engine, Stack
 
-__all__ = ["Announcements", "message_of"]
+__all__ = ["Announcements", "message_of", "not_taken"]
 
 
 class Announcements:
@@ -77,7 +81,7 @@ class Announcements:
             if self._asked_for:
                 settings = self._stack.settings
                 message = message_of(self._stack, event, self._update, **parts)
-                self._problems += _not_taken(send(settings.notify_targets(), message, redact=settings.redactor().text))
+                self._problems += not_taken(send(settings.notify_targets(), message, redact=settings.redactor().text))
         except SlipwayError:
             pass  # what is wrong with the settings, the update itself says
         except Exception as error:  # noqa: BLE001  # a bug here must not become one of the deployment
@@ -100,7 +104,8 @@ def message_of(stack: Stack, event: str, update: Mapping[str, str] | None = None
     return Message(event, stack.project, **{**told, "actor": actor(), "run": run_url(), **parts})
 
 
-def _not_taken(deliveries: Iterable[Delivery]) -> Iterator[Problem]:
+def not_taken(deliveries: Iterable[Delivery]) -> Iterator[Problem]:
+    """A problem for each of those that wanted a message and did not get it."""
     for each in deliveries:
         if not each.accepted:
             what = f"notify.{each.target.name} ({each.target.to}): {each.said}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from slipway.cli.announcements import not_taken
 from slipway.contract.host_paths import project_on_hosts
-from slipway.contract.problems import Problem, SlipwayError
+from slipway.contract.problems import SlipwayError
 from slipway.notify.message import Message
 from slipway.notify.sending import send
 from slipway.releases.engine import settings_of
@@ -14,6 +15,7 @@ from slipway.settings.deploy_origin import run_url
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from slipway.contract.problems import Problem
     from slipway.releases.engine import Engine
 
 __all__ = ["tell"]
@@ -33,14 +35,7 @@ def tell(engine: Engine, stack: Mapping[str, Any]) -> tuple[list[Problem], bool]
         meaning = "whom `notify` names is not known, so nobody was told what is down or recovered"
         return [problem._replace(meaning=meaning) for problem in error.problems], True
     sent = [send(settings.notify_targets(), each, redact=settings.redactor().text) for each in messages]
-    problems = [
-        Problem(
-            f"notify.{each.target.name} ({each.target.to}): {each.said}", "it got no message", "slipway notify test"
-        )
-        for deliveries in sent
-        for each in deliveries
-        if not each.accepted
-    ]
+    problems = [problem for deliveries in sent for problem in not_taken(deliveries)]
     return problems, any(each and not any(one.accepted for one in each) for each in sent)
 
 
