@@ -18,13 +18,18 @@ from slipway.releases.health.stack_health import DOWN, EXPIRING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Memory", "compared", "memory_file", "recalled", "remember"]
+__all__ = ["Memory", "SetAsideError", "compared", "memory_file", "recalled", "remember"]
 
 _FORM = "slipway-health 1"
+_TOLD_AGAIN = "how things were the last time is not known, so each is reported again"
 RECOVERED = "recovered"
 
 Memory = dict[str, dict[str, dict[str, str]]]
 """Stack → address → its state, and since when."""
+
+
+class SetAsideError(SlipwayError):
+    """The file was something else, and has another name now: a new one can be written in its place."""
 
 
 def memory_file(root: Path, project: str) -> Path:
@@ -35,7 +40,10 @@ def memory_file(root: Path, project: str) -> Path:
 
 
 def recalled(file: Path) -> Memory:
-    """What `file` says; nothing where there is none. Raises `SlipwayError` when it is something else."""
+    """What `file` says; nothing where there is none.
+
+    Raises `SlipwayError` when it cannot be read, and `SetAsideError` once when it is something else.
+    """
     try:
         text = file.read_text()
         content: Any = json.loads(text) if text.strip() else {_FORM: {}}
@@ -50,8 +58,15 @@ def recalled(file: Path) -> Memory:
             file, f"cannot be read ({error.strerror})", "make it readable, or give another --state"
         ) from None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        fix = f"rm {shlex.quote(str(file))}, or give another --state"
-        raise _unusable(file, "is not a file of `slipway health`", fix) from None
+        aside = file.with_name(f"{file.name}.unusable")
+        try:
+            file.replace(aside)
+        except OSError as error:
+            what = f"is not a file of `slipway health` and cannot be renamed ({error.strerror})"
+            raise _unusable(file, what, "give another --state") from None
+        what, meaning = f"{file} is not a file of `slipway health`", f"it is now called {aside.name}; {_TOLD_AGAIN}"
+        fix = f"if it is yours: mv {shlex.quote(str(aside))} {shlex.quote(str(file))}, and give another --state"
+        raise SetAsideError(what, meaning, fix) from None
 
 
 def compared(document: dict[str, Any], before: Memory) -> Memory:
@@ -94,4 +109,4 @@ def _change(last: Mapping[str, str] | None, state: str) -> str | None:
 
 
 def _unusable(file: Path, what: str, fix: str) -> SlipwayError:
-    return SlipwayError(f"{file} {what}", "it is not known how things were the last time, so each is told again", fix)
+    return SlipwayError(f"{file} {what}", _TOLD_AGAIN, fix)

@@ -224,16 +224,16 @@ def test_a_monitor_that_has_nothing_to_ask_says_so(world: World, slipway: Any) -
     assert (slipway()[0], "the project has no stack with" in slipway()[2]) == (1, True)
 
 
-def test_a_file_that_is_something_else_is_left_alone_and_the_result_is_told_all_the_same(
-    world: World, slipway: Any
-) -> None:
+def test_a_file_that_is_something_else_is_reported_once_and_kept_beside_a_new_one(world: World, slipway: Any) -> None:
     world.sees[STAGING] = DOWN
     for content in ("# A readme", "{}", "[]", '{"slipway-health 1": {"staging": 1}}', "[" * 100_000):
         file = world.root / "file"
         file.write_text(content)
         code, out, err = slipway("--state", str(file))
         assert (code, "refused" in out, "is not a file of `slipway health`" in err) == (1, True, True)
-        assert file.read_text() == content
+        assert (world.root / "file.unusable").read_text() == content
+        assert slipway("--state", str(file))[2] == ""
+        assert recalled(file)["staging"][STAGING]["state"] == "down"
     file.write_text("")  # as `touch` makes one
     assert slipway("--state", str(file))[2] == ""
     code, _, err = slipway("--state", "/proc/nowhere/file")

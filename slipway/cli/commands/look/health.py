@@ -48,7 +48,7 @@ def health(
 
     from slipway.cli.printing import print_json, print_out, print_problems
     from slipway.contract.problems import Problem, SlipwayError
-    from slipway.releases.health.memory import Memory, compared, memory_file, recalled, remember
+    from slipway.releases.health.memory import Memory, SetAsideError, compared, memory_file, recalled, remember
     from slipway.releases.health.stack_health import LOGIN_VARIABLE, health_document, stacks_asked
 
     login = os.environ.get(LOGIN_VARIABLE, "")
@@ -63,6 +63,7 @@ def health(
         before = recalled(file)
     except SlipwayError as error:
         problems += error.problems
+        before = {} if isinstance(error, SetAsideError) else None
     after = compared(document, before or {})
     for engine, each in zip(engines, document["stacks"], strict=True) if notify else ():
         from slipway.cli.status.health_messages import tell
