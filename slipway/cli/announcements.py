@@ -90,7 +90,7 @@ class Announcements:
 
 def message_of(stack: Stack, event: str, update: Mapping[str, str] | None = None, **parts: Any) -> Message:  # noqa: ANN401
     """A message about a stack: what it deploys, who does it, and where."""
-    from slipway.compose.git import read_revision, told_of  # as above
+    from slipway.compose.git import commit_words, read_revision  # as above
 
     update, folder = update or {}, stack.settings.application
     if file := update.get("SLIPWAY_RELEASE"):
@@ -100,8 +100,8 @@ def message_of(stack: Stack, event: str, update: Mapping[str, str] | None = None
     else:
         folder = Path(update.get("SLIPWAY_APPLICATION", folder))
         commit = read_revision(folder).commit
-    told = told_of(folder, parts.pop("commit", commit))
-    return Message(event, stack.project, **{**told, "actor": actor(), "run": run_url(), **parts})
+    words = commit_words(folder, parts.pop("commit", commit))
+    return Message(event, stack.project, **{**words, "actor": actor(), "run": run_url(), **parts})
 
 
 def not_taken(deliveries: Iterable[Delivery]) -> Iterator[Problem]:

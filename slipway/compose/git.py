@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Revision",
+    "commit_words",
     "git_output",
     "read_revision",
     "refused_repository",
     "repository_of",
     "run_git",
     "tag_of",
-    "told_of",
 ]
 
 _SECONDS = 120  # a checkout of a large repository
@@ -138,7 +138,7 @@ def repository_of(folder: Path) -> Path | None:
     return Path(top) if top else None
 
 
-def told_of(folder: Path, commit: str) -> dict[str, str]:
+def commit_words(folder: Path, commit: str) -> dict[str, str]:
     """`commit`, and its `subject` and `author` where the repository that holds `folder` knows it."""
     known = commit.removesuffix("-dirty")
     named = re.fullmatch(r"[0-9a-f]{7,64}", known)  # nothing else, which git could take for an option

@@ -6,7 +6,7 @@ import itertools
 import secrets as randomness
 from typing import TYPE_CHECKING, Any
 
-from slipway.compose.git import told_of
+from slipway.compose.git import commit_words
 from slipway.compose.schema_check import checked
 from slipway.contract import CONTRACT
 from slipway.contract.canonical import canonical
@@ -66,7 +66,7 @@ def deployment_document(
         },
         "convergence": _token(probe, release["id"]),
         "edge": edge_document(settings, edge, services, application),
-        "watch": watch_document(settings, lambda: told_of(settings.application, str(release["commit"]))),
+        "watch": watch_document(settings, lambda: commit_words(settings.application, str(release["commit"]))),
         **({"move_from": list(settings.move_from), "move_beside": beside} if settings.move_from else {}),
         "fleet": {"hosts": list(hosts), "leader": _leader(application, hosts)} if len(hosts) > 1 else None,
     }

@@ -33,7 +33,7 @@ def not_ours(
     probes: Mapping[str, Mapping[str, Any]],
     deployed: Deployed | None,
 ) -> Iterator[Problem]:
-    """What keeps a stack from its hosts: it, or a host, was called otherwise so far, or what runs there is not its own.
+    """What keeps a stack from its hosts: it, or a host, had another name so far, or what runs there is not its own.
 
     Args:
         settings: of the stack.
@@ -74,7 +74,7 @@ def _renamed(stack: str, application: Application, former: str) -> Problem:
     return Problem(
         f"this stack runs as {former} so far, and would be {application.stack} now",
         "it would begin anew on empty volumes, and what runs would be removed, so nothing was touched: the application "
-        f"(setting `name`, or else its folder) or the stack is called otherwise; where that is meant, under the former "
+        f"(setting `name`, or else its folder) or the stack has another name; where that is meant, under the former "
         f"name `pulumi destroy --stack {shlex.quote(stack)}` comes first, which keeps all volumes but those of "
         "`removeVolumes`",
         fix,

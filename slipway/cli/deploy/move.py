@@ -55,7 +55,7 @@ def ask(settings: Settings, project: str, what: str) -> list[Outcome]:
     if not found:
         raise SlipwayError(
             f"{project} took over from no other project",
-            f"there is nothing to undo or to finish; where stack {settings.stack} was called otherwise when it did, "
+            f"there is nothing to undo or to finish; where stack {settings.stack} had another name when it did, "
             "set that `name` again; its setting moveFrom names what the next deployment takes over from",
             of_stack("slipway preview", settings.stack)
             if settings.move_from

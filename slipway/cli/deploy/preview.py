@@ -135,7 +135,7 @@ def previewed(
         name = each["project"].removesuffix(f"-{engine.short.lower()}")
         warnings.append(
             f"{each['project']} is removed from {each['host']} with all that serves, and its volumes stay behind: the "
-            "application is called otherwise now (setting name, the Compose file's name or its folder); to keep it: "
+            "application has another name now (setting name, the Compose file's name or its folder); to keep it: "
             + of_stack(f"pulumi config set name {shlex.quote(name)}", engine.short)
         )
     return {

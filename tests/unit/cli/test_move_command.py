@@ -243,7 +243,7 @@ def test_hosts_that_took_over_from_nothing_are_left_out_and_one_that_fails_is_na
     assert run(monkeypatch) == 1
     said = capsys.readouterr()
     assert "took over from no other project" in said.err
-    assert "was called otherwise when it did, set that `name` again" in said.err
+    assert "had another name when it did, set that `name` again" in said.err
 
 
 def test_only_finish_removes(hosts: Callable[..., list[tuple[str, ...]]], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway.compose.git import Revision, read_revision, refused_repository, repository_of, run_git, tag_of, told_of
+from slipway.compose.git import (
+    Revision,
+    commit_words,
+    read_revision,
+    refused_repository,
+    repository_of,
+    run_git,
+    tag_of,
+)
 
 
 def git(folder: Path, *argv: str) -> str:
@@ -54,12 +62,12 @@ def test_a_commit_is_told_by_its_first_line_and_its_author(repository: Path) -> 
     git(repository, "commit", "-q", "--allow-empty", "-m", "Faster\n\nmuch more")
     commit = git(repository, "rev-parse", "HEAD")
     for named in (commit, f"{commit}-dirty", commit[:12]):
-        assert told_of(repository / "app", named) == {"commit": named, "subject": "Faster", "author": "t"}
+        assert commit_words(repository / "app", named) == {"commit": named, "subject": "Faster", "author": "t"}
 
 
 @pytest.mark.parametrize("commit", ["", "0" * 40, "--output=told", "HEAD"])
 def test_of_what_is_no_commit_of_the_repository_nothing_is_told(repository: Path, commit: str) -> None:
-    assert told_of(repository / "app", commit) == {"commit": commit, "subject": "", "author": ""}
+    assert commit_words(repository / "app", commit) == {"commit": commit, "subject": "", "author": ""}
     assert not (repository / "told").exists()
 
 
