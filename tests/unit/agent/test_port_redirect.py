@@ -160,5 +160,7 @@ def test_rules_are_noted_before_the_first_and_no_longer_than_until_the_next_boot
 
 def test_where_it_cannot_be_noted_nothing_is_redirected(tmp_path: Path) -> None:
     engine = _Engine(0)
-    assert not port_redirect.PortRedirect(cast("DockerApi", engine), "i", "ports", f"{tmp_path}/none/note").set({1: 2})
+    redirect = port_redirect.PortRedirect(cast("DockerApi", engine), "i", "ports", f"{tmp_path}/none/note")
+    with pytest.raises(FileNotFoundError):
+        redirect.set({1: 2})
     assert engine.codes == []
