@@ -188,9 +188,10 @@ class Channel:
         Raises:
             SlipwayError: what the agent itself complains of, or that it did not answer.
         """
-        try:
+        with contextlib.suppress(Exception):  # one that reads nothing may have answered and ended already
             self._process.stdin.write(content)
             self._process.stdin.write_eof()
+        try:
             line: bytes = await asyncio.wait_for(self._process.stdout.readline(), seconds)
             found = self._understood(line)
         except Exception:  # noqa: BLE001  # asyncssh raises errors of its own for a lost connection

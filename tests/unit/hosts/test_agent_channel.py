@@ -94,6 +94,15 @@ def _saying(line: bytes) -> Channel:
     return Channel("web-1", process)
 
 
+def test_an_answer_counts_of_an_agent_that_has_ended_before_it_was_told_all() -> None:
+    async def answered() -> dict[str, Any]:
+        channel = _saying(b'{"containers": []}')
+        await channel.ship()
+        return await channel.answer(b"", 1)
+
+    assert asyncio.run(answered()) == {"containers": []}
+
+
 @pytest.mark.parametrize("line", RUBBISH)
 def test_a_host_that_says_rubbish_is_a_problem_of_that_host(line: bytes) -> None:
     with pytest.raises(SlipwayError, match="host web-1: the agent did not answer"):
