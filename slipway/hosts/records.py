@@ -24,7 +24,7 @@ from slipway.settings.model import LOCAL_ADDRESS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Deployed", "Record", "Records", "read_deployed", "read_records"]
+__all__ = ["Deployed", "Record", "Records", "outputs_in_state", "read_deployed", "read_records"]
 
 _ENGINE_SECONDS = 120
 _PLAN_SECONDS = 60
@@ -122,18 +122,22 @@ class Deployed(NamedTuple):
     """These, and what the engine would take a stack off: a first deployment failed, or was cut off."""
 
 
-def read_deployed(stack: str) -> Deployed:
-    """What the state of `stack` has deployed.
+def outputs_in_state(stack: str) -> dict[str, dict[str, Any]]:
+    """URN → outputs of every resource in the state of `stack`.
 
     The engine that runs this program is asked, which takes a hundredth of a second; `pulumi stack export` takes one.
     """
     state = pulumi.runtime.invoke("pulumi:pulumi:readStackResourceOutputs", {"stackName": stack}).value or {}
+    return {urn: each.get("outputs") or {} for urn, each in state.get("outputs", {}).items()}
+
+
+def read_deployed(stack: str) -> Deployed:
+    """What the state of `stack` has deployed."""
     addresses: dict[str, str] = {}
     done: dict[str, dict[str, str]] = {}
     begun: dict[str, dict[str, str]] = {}
-    for urn, each in state.get("outputs", {}).items():
+    for urn, outputs in outputs_in_state(stack).items():
         kind, _, name = urn.rpartition("::")  # below another component, where a program nests them
-        outputs = each.get("outputs") or {}
         if kind.endswith("slipway:host:Host"):
             addresses[name] = str(outputs.get("address", ""))
         elif (ours := _OURS.search(kind)) and (made := _REMOVES.search(str(outputs.get("delete")))):

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from slipway.settings.model import Settings
 
 __all__ = [
-    "Engine", "Stack", "engine_of", "known_stacks", "last_words", "output_of", "program_folder", "read_stack",
-    "setting_sources", "settings_of", "stack_of",
+    "Engine", "Stack", "engine_of", "known_stacks", "last_words", "listed_stacks", "output_of", "program_folder",
+    "read_stack", "setting_sources", "settings_of", "stack_of",
 ]  # fmt: skip
 
 _ENGINE_SECONDS = 120  # a remote state behind a slow link; decrypting with a cloud key
@@ -175,15 +175,23 @@ def setting_sources(engine: Engine, configured: Mapping[str, Mapping[str, Any]])
     }
 
 
-def known_stacks(engine: Engine) -> set[str]:
-    """The project's stacks, without organisation and project. Raises `SlipwayError` when nobody answers."""
+def listed_stacks(engine: Engine) -> dict[str, dict[str, Any]]:
+    """The project's stacks by their names, without organisation and project, as `pulumi stack ls --json` has them.
+
+    Raises `SlipwayError` when nobody answers.
+    """
     listed = output_of(
         engine.ask("stack", "ls", "--json"),
         "the backend does not say which stacks there are",
         "it is not known whether this one exists",
         "pulumi whoami --verbose && pulumi stack ls",
     )
-    return {str(each["name"]).rsplit("/", 1)[-1] for each in json.loads(listed)}
+    return {str(each["name"]).rsplit("/", 1)[-1]: each for each in json.loads(listed)}
+
+
+def known_stacks(engine: Engine) -> set[str]:
+    """The names of the project's stacks. Raises as `listed_stacks`."""
+    return {*listed_stacks(engine)}
 
 
 def _environment(root: Path) -> dict[str, str]:

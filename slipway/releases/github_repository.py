@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import pulumi
-
 from slipway.contract.problems import Problem, SlipwayError
+from slipway.hosts.records import outputs_in_state
 from slipway.releases.github_settings import api_in
 from slipway.settings.github import MOST_SECRETS
 from slipway.settings.setting_files import config_set
@@ -92,16 +91,15 @@ def look_at_repository(settings: Settings, environment: Mapping[str, str] = os.e
 
 def _of_state(stack: str) -> tuple[dict[tuple[str, str], str], frozenset[tuple[str, str]]]:
     """What the state has below the component, and what of it was there before."""
-    state = pulumi.runtime.invoke("pulumi:pulumi:readStackResourceOutputs", {"stackName": stack}).value or {}
     known: dict[tuple[str, str], str] = {}
     adopted: list[list[str]] = []
-    for urn, each in state.get("outputs", {}).items():
+    for urn, outputs in outputs_in_state(stack).items():
         _, _, kind_and_name = urn.partition(COMPONENT)
         kind, _, name = kind_and_name.partition("::")
         if kind.startswith("$github:"):
             known[kind.rpartition(":")[2], name] = kind.removeprefix("$")
         elif kind_and_name and not kind:
-            adopted = (each.get("outputs") or {}).get("adopted") or []
+            adopted = outputs.get("adopted") or []
     return known, frozenset((kind, name) for kind, name in adopted)
 
 

@@ -18,7 +18,7 @@ from slipway.contract.deployment import EVERY_VOLUME
 from slipway.contract.host_paths import project_on_hosts, shell_stack_path
 from slipway.contract.problems import SlipwayError
 from slipway.hosts.connection import ended, reached
-from slipway.releases.engine import engine_of, known_stacks, output_of, settings_of
+from slipway.releases.engine import engine_of, known_stacks, listed_stacks, output_of, settings_of
 from slipway.releases.locks.waiting import when_free
 from slipway.settings.setting_files import config_set, read_stack_file
 
@@ -56,15 +56,8 @@ class Environment(NamedTuple):
 
 def environments(template: Engine) -> list[Environment]:
     """All that there are, by their stacks."""
-    listed = output_of(
-        template.run("stack", "ls", "--json"),
-        "the backend does not say which stacks there are",
-        "it is not known which pull requests have one",
-        "pulumi whoami --verbose && pulumi stack ls",
-    )
     found = []
-    for each in json.loads(listed):
-        name = str(each["name"]).rsplit("/", 1)[-1]
+    for name, each in listed_stacks(template).items():
         if numbered := re.fullmatch(rf"{re.escape(template.short)}-(\d+)", name):
             at = each.get("lastUpdate")
             updated = datetime.fromisoformat(at) if at else None
