@@ -134,14 +134,14 @@ class ComposeDeployment(pulumi.ComponentResource):
             show = partial(self._show_plan, host, document)
             known = pulumi.Output.all(images=args.images, fingerprints=self._fingerprints)
             known.apply(show, run_with_unknowns=True)  # type: ignore[arg-type]  # awaitable
-        remove = f'[ ! -e {path} ] || exec python3 "$(readlink -f {path})" destroy --stack {stack}{volumes}'
+        gone, destroy = f"[ ! -e {path} ]", f'exec python3 "$(readlink -f {path})" destroy --stack {stack}{volumes}'
         # In the state before anything is done: a first deployment that fails is not yet a resource in the state, and
         # `destroy` would leave on the host what it had begun. Both say on stdin whose it is; one of an older version
         # does not, and stays as it is.
         # Mostly the agent is gone by then; SSH reports a program that ends before it has read its stdin as `EOF`.
         removal = host.command(
             f"{self._name}-{host.label}-removal",
-            delete=remove.replace(" || ", " && exec cat >/dev/null || ", 1),
+            delete=f"{gone} && exec cat >/dev/null || {destroy}",
             stdin=json.dumps({"owner": args.settings.owner, "host": host.label}),
             opts=pulumi.ResourceOptions(parent=host, delete_before_replace=True, ignore_changes=["stdin"]),
         )
@@ -150,7 +150,7 @@ class ComposeDeployment(pulumi.ComponentResource):
             create=pulumi.Output.concat(
                 f'exec python3 "$(readlink -f {path})" deploy --stack {stack} --release ', self.release
             ),
-            delete=remove,
+            delete=f"{gone} || {destroy}",
             stdin=pulumi.Output.secret(release.apply(raised_to_pulumi(document))),
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True, depends_on=[removal]),
         )

@@ -168,8 +168,9 @@ def pack_agent() -> AgentPackage:
     states = [(str(each), *_state(each.stat())) for each in (*sources, Path(__file__))]
     kept = Path(importlib.util.cache_from_source(__file__)).with_name("agent.pyz")
     with contextlib.suppress(OSError):
-        seal, package = kept.read_bytes()[:_SEAL], _package(kept.read_bytes()[_SEAL:])
-        if seal == _sealed(states, package):
+        content = kept.read_bytes()
+        package = _package(content[_SEAL:])
+        if content[:_SEAL] == _sealed(states, package):
             return package
     package = _package(_packed(root, sources))
     if not sys.dont_write_bytecode:

@@ -6,6 +6,7 @@ Compose file names another image, so that a moved tag never restarts a database.
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
 import re
@@ -156,6 +157,7 @@ class Digests:
         )
 
 
+@functools.cache
 def _version() -> str:
     return importlib.metadata.version(f"pulumi-{_PLUGIN}")
 

@@ -21,8 +21,8 @@ __all__ = ["EMAIL", "POSTED", "SERVICES", "mail"]
 
 _GOOD, _BAD, _NEUTRAL = 0x2DA44E, 0xCF222E, 0x57606A
 _COLOURS = {"succeeded": _GOOD, "recovered": _GOOD, "started": _NEUTRAL, "approval-needed": _NEUTRAL, "test": _NEUTRAL}
-# Where nobody knows what is markup, what looks like it and is none.
 _CONTENT = 2000  # characters of a message: https://docs.discord.com/developers/resources/webhook#execute-webhook
+# Where nobody knows what is markup, what looks like it and is none.
 _LOOK_ALIKE = str.maketrans("<>`*~[]|", "\u2039\u203a'\u2217\u223c\u2045\u2046\u00a6")
 _EMPHASIS = re.compile(r"(?<![^\W_])_|_(?![^\W_])")  # within a word it is none
 _MENTION = "@\u200b"  # nobody is called by it

@@ -129,7 +129,7 @@ def _remove(folder: StackFolder, named: Sequence[str], api: DockerApi, out: Outp
         unknown -= called
         if name in kept:
             continue
-        if called.isdisjoint(named) and EVERY_VOLUME not in named:
+        if not _is_named(called, named):
             kept.append(name)
         elif foreign:
             spared.append(name)
@@ -137,7 +137,7 @@ def _remove(folder: StackFolder, named: Sequence[str], api: DockerApi, out: Outp
             api.remove_volume(name)
             gone.append(name)
     for name in _remove_folder(folder, named):
-        (gone if {name, EVERY_VOLUME} & {*named} else kept).append(name)
+        (gone if _is_named((name,), named) else kept).append(name)
         unknown.discard(name)
     warnings += [f"there is no volume {name} of this stack" for name in named if name in unknown]
     if foreign:
@@ -154,6 +154,10 @@ def _remove(folder: StackFolder, named: Sequence[str], api: DockerApi, out: Outp
         "kept_volumes": sorted([*kept, *spared]),
         "warnings": warnings,
     }
+
+
+def _is_named(names: Iterable[str | None], named: Sequence[str]) -> bool:
+    return EVERY_VOLUME in named or any(name in named for name in names)
 
 
 def _beside(foreign: Iterable[Mapping[str, Any]], networks: Sequence[str], volumes: Sequence[str]) -> str:
@@ -190,7 +194,7 @@ def _remove_folder(folder: StackFolder, named: Sequence[str]) -> list[str]:
         return []
     try:
         data = sorted(os.listdir(folder.data)) if os.path.isdir(folder.data) else []
-        going = [name for name in data if {_DATA + name, EVERY_VOLUME} & {*named}]
+        going = [name for name in data if _is_named((_DATA + name,), named)]
         for name in going:
             _remove_entry(os.path.join(folder.data, name))
         spared = {os.path.basename(folder.lock), *(["data"] if going != data else [])}

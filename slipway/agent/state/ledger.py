@@ -63,8 +63,9 @@ class Ledger:
 
     def left(self) -> set[str]:
         """Releases that somebody rolled back from, and that were not deployed again since."""
-        kinds = (str(line.get("kind")) * (line["outcome"] != RETURNED) for line in self._proven())
-        return left_by_rollback(zip((str(line["release"]) for line in self._proven()), kinds))
+        return left_by_rollback(
+            (str(line["release"]), str(line.get("kind")) * (line["outcome"] != RETURNED)) for line in self._proven()
+        )
 
     def validated(self) -> Live | None:
         """The newest proven state of the release that was validated last and not rejected afterwards."""

@@ -118,7 +118,7 @@ def test_a_sweep_ends_what_is_closed_or_old(
     monkeypatch.setenv("GITHUB_TOKEN", token)
     monkeypatch.delenv("GH_TOKEN", raising=False)
     updated = None if idle is None else NOW - timedelta(days=idle, minutes=1)
-    reason = pr._why_ended(Environment(7, "pr-7", updated, busy=False), days, "acme/shop")
+    reason = pr._why_ended(Environment(7, "pr-7", updated, busy=False), days, pr._github("acme/shop"))
     assert reason.startswith(ends)
     assert bool(reason) == bool(ends)
 

@@ -12,6 +12,7 @@ from slipway.cli.options import RepositoryName
 if TYPE_CHECKING:
     from slipway.cli.deploy.pr_environment import Environment
     from slipway.releases.engine import Engine
+    from slipway.releases.github import Repository
 
 
 class _What(StrEnum):
@@ -76,10 +77,10 @@ def _sweep(template: Engine, days: int, repository: str) -> int:
     from slipway.cli.printing import print_problems
     from slipway.contract.problems import SlipwayError
 
-    failed = 0
+    failed, github = 0, _github(repository)
     for each in environments(template):
         try:
-            reason = _why_ended(each, days, repository)
+            reason = _why_ended(each, days, github)
             if reason and not each.busy:
                 bring_down(template, each.number, lambda text: typer.echo(text, err=True))
             typer.echo(
@@ -91,19 +92,25 @@ def _sweep(template: Engine, days: int, repository: str) -> int:
     return _left(template) or failed
 
 
-def _why_ended(environment: Environment, days: int, repository: str) -> str:
-    """Why it goes; empty when it stays."""
+def _github(repository: str) -> Repository | None:
+    """Whom to ask about pull requests; None where nobody can be."""
     import os
-    from datetime import UTC, datetime
     from pathlib import Path
 
     from slipway.releases.github import Repository
     from slipway.releases.github_settings import github_repository, token_in
 
+    name = github_repository(repository, Path.cwd(), os.environ)
+    return Repository(name, os.environ) if name and token_in(os.environ) else None
+
+
+def _why_ended(environment: Environment, days: int, github: Repository | None) -> str:
+    """Why it goes; empty when it stays."""
+    from datetime import UTC, datetime
+
     if days and environment.updated and (datetime.now(UTC) - environment.updated).days >= days:
         return f"not deployed for {days} days; removed"
-    name = github_repository(repository, Path.cwd(), os.environ)
-    if name and token_in(os.environ) and not Repository(name, os.environ).pull_request_is_open(environment.number):
+    if github and not github.pull_request_is_open(environment.number):
         return "the pull request is closed; removed"
     return ""
 
