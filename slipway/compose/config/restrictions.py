@@ -117,18 +117,19 @@ def _named(node: yaml.Node | None, seen: set[int]) -> Iterator[tuple[str, str]]:
     if node is None or id(node) in seen:
         return
     seen.add(id(node))
+    if node.tag == "tag:yaml.org,2002:binary":
+        yield "!!binary", "~"  # a word that only Compose decodes
     if isinstance(node, yaml.SequenceNode):
         for each in node.value:
             yield from _named(each, seen)
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             name = str(key.value)
-            if "binary" in key.tag:
-                yield name, "~"  # a key that only Compose decodes
             if name in _READ:
                 yield from ((name, each) for each in _scalars(value, _READ[name], set()))
             if name == "project_directory":
                 yield name, "~"  # relative paths would start there
+            yield from _named(key, seen)
             yield from _named(value, seen)
 
 

@@ -147,6 +147,7 @@ def test_another_name_of_the_edge_is_refused(folder: Path, extension: dict[str, 
         ("a: &a 1\nb: &a 2\nservices: {web: {image: x, env_file: ../../outside.env}}", "as a YAML document"),
         ('{"services": {"web": {"image": "x",\t"env_file": "../../outside.env"}}}', "as a YAML document"),
         ("services: {web: {image: x, !!binary ZW52X2ZpbGU=: ../../outside.env}}", "is outside of the repository"),
+        ("services: {web: {image: x, env_file: !!binary Li4vLi4vb3V0c2lkZS5lbnY=}}", "is outside of the repository"),
         ("\ufeffservices: {web: {image: x, env_file: ../../outside.env}}", "../../outside.env"),
     ],
 )
