@@ -1,4 +1,4 @@
-"""Tells people what a command does to a stack, beside doing it.
+"""Sends messages about what a command does to a stack, beside doing it.
 
 A message never fails a command. At its end it waits for those that are not sent yet, each at most
 `slipway.notify.sending.SECONDS`.
@@ -54,13 +54,13 @@ class Announcements:
             typer.echo(f"slipway: warning: {problem.of_stack(self._engine.short)}", err=True)
 
     def begin(self) -> None:
-        """Tell that something is changed from now on, once."""
+        """Say that something is changed from now on, once."""
         if not self._begun:
             self._begun = True
             self.say("started")
 
     def say(self, event: str, **parts: Any) -> None:  # noqa: ANN401  # parts of a message
-        """Tell it to those who want it; parts are those of `Message`."""
+        """Send it to those who want it; parts are those of `Message`."""
         self._pool.submit(self._send, event, parts)
 
     @cached_property
@@ -72,7 +72,7 @@ class Announcements:
 
     @cached_property
     def _stack(self) -> Stack:
-        from slipway.releases.engine import stack_of  # nobody waits for it where nobody is told
+        from slipway.releases.engine import stack_of  # needed only where a message is sent
 
         return stack_of(self._engine)
 

@@ -53,7 +53,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "shell": "Open a shell in a container or on a host.",
         "lock": "Show who holds the stack's lock; release a stale one.",
         "maintenance": "Switch the maintenance page on or off.",
-        "notify": "Send a message to those who are told about a stack.",
+        "notify": "Send a message to those whom a stack's `notify` names.",
     },
 }
 """Group → command → its line in the help. A command is the function of that name in `commands/GROUP/COMMAND.py`."""

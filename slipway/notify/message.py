@@ -1,4 +1,4 @@
-"""What a message says, part by part. What others wrote in it does nothing where it is shown, and tells no secret."""
+"""What a message says, part by part. What others wrote in it does nothing where it is shown, and shows no secret."""
 
 from __future__ import annotations
 

@@ -136,8 +136,8 @@ def edge_version(image: str) -> str:
     return tag["version"] if tag else ""
 
 
-def watch_document(settings: Settings, told: Callable[[], Mapping[str, str]]) -> dict[str, Any] | None:
-    """`watch` of the document; None when nothing is watched. Messages say what `told` says of the release."""
+def watch_document(settings: Settings, about: Callable[[], Mapping[str, str]]) -> dict[str, Any] | None:
+    """`watch` of the document; None when nothing is watched. Messages say what `about` says of the release."""
     if not settings.watch_seconds:
         return None
     return {
@@ -148,14 +148,14 @@ def watch_document(settings: Settings, told: Callable[[], Mapping[str, str]]) ->
         "latency_relative": plain(settings.watch_latency),
         "latency_floor": LATENCY_FLOOR_SECONDS,
         "restarts": settings.watch_restarts,
-        "notify": _host_messages(settings, told),
+        "notify": _host_messages(settings, about),
     }
 
 
-def _host_messages(settings: Settings, told: Callable[[], Mapping[str, str]]) -> dict[str, Any] | None:
-    """Who is told what a host does by itself; `notifyUrl` is told nothing else."""
+def _host_messages(settings: Settings, about: Callable[[], Mapping[str, str]]) -> dict[str, Any] | None:
+    """Who gets messages about what a host does by itself; `notifyUrl` gets no others."""
     by_itself = {"failed", "rolled-back"}
     url = settings.notify_url.get_secret_value()
     old = [Target("webhook", url, tuple(sorted(by_itself)), "notifyUrl")] if url else []
     targets = [each._asdict() for each in [*settings.notify_targets(), *old] if by_itself & set(each.events)]
-    return {"targets": targets, "stack": settings.stack, **told()} if targets else None
+    return {"targets": targets, "stack": settings.stack, **about()} if targets else None

@@ -1,4 +1,4 @@
-"""Who is told what happens to a stack: the setting `notify`."""
+"""Who gets messages about what happens to a stack: the setting `notify`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class NotifySettings(BaseModel):
 
     to: Literal[SERVICES] = Field(description="which service it is")  # type: ignore[valid-type]
     url: SecretStr = Field(description="address of the webhook; smtp:// or smtps:// with user and password for e-mail")
-    events: Listed[Literal[tuple(EVENTS)]] = Field(default_factory=list, description="what it is told")  # type: ignore[valid-type]
+    events: Listed[Literal[tuple(EVENTS)]] = Field(default_factory=list, description="which events it gets")  # type: ignore[valid-type]
     sender: Email = Field("", validate_default=True, description="who an e-mail is from")
     recipients: Listed[Email] = Field(default_factory=list, validate_default=True, description="who gets an e-mail")
 

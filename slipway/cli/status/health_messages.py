@@ -1,4 +1,4 @@
-"""Tells those whom a stack's setting `notify` names what `slipway health` found down, and what recovered."""
+"""Messages to those whom a stack's setting `notify` names: what `slipway health` found down, and what recovered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the addresses were the last time, so that each change is told once: a file that the next run reads.
+"""How the addresses were the last time, so that each change is reported once: a file that the next run reads.
 
 On a machine that stays it is below the user's state folder; a CI runner keeps it in its cache.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Memory", "SetAsideError", "compared", "memory_file", "recalled", "remember"]
 
 _FORM = "slipway-health 1"
-_TOLD_AGAIN = "how things were the last time is not known, so each is reported again"
+_AGAIN = "how things were the last time is not known, so each is reported again"
 RECOVERED = "recovered"
 
 Memory = dict[str, dict[str, dict[str, str]]]
@@ -64,7 +64,7 @@ def recalled(file: Path) -> Memory:
         except OSError as error:
             what = f"is not a file of `slipway health` and cannot be renamed ({error.strerror})"
             raise _unusable(file, what, "give another --state") from None
-        what, meaning = f"{file} is not a file of `slipway health`", f"it is now called {aside.name}; {_TOLD_AGAIN}"
+        what, meaning = f"{file} is not a file of `slipway health`", f"it is now called {aside.name}; {_AGAIN}"
         fix = f"if it is yours: mv {shlex.quote(str(aside))} {shlex.quote(str(file))}, and give another --state"
         raise SetAsideError(what, meaning, fix) from None
 
@@ -109,4 +109,4 @@ def _change(last: Mapping[str, str] | None, state: str) -> str | None:
 
 
 def _unusable(file: Path, what: str, fix: str) -> SlipwayError:
-    return SlipwayError(f"{file} {what}", _TOLD_AGAIN, fix)
+    return SlipwayError(f"{file} {what}", _AGAIN, fix)

@@ -70,7 +70,7 @@ def health(
 
         failed, unheard = tell(engine, each)
         problems += [problem.of_stack(each["stack"]) for problem in failed]
-        if unheard:  # the next run tells it again
+        if unheard:  # the next run sends it again
             after[each["stack"]] = (before or {}).get(each["stack"], {})
     try:
         if before is not None:

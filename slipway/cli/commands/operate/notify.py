@@ -1,4 +1,4 @@
-"""`slipway notify`: a message to those who are told about a stack."""
+"""`slipway notify`: a message to those whom a stack names."""
 
 from typing import Annotated
 
@@ -36,7 +36,7 @@ def notify(
     if not targets:
         fix = f"{config_set(engine.stack, 'notify.team.to', 'slack')} && "
         fix += config_set(engine.stack, "notify.team.url", secret=True)
-        raise SlipwayError("notify: empty", "nobody is told about this stack", fix)
+        raise SlipwayError("notify: empty", "nobody gets messages about this stack", fix)
     deliveries = send(targets, message_of(found, event, reason=reason), redact=found.settings.redactor().text)
     for each in deliveries:
         typer.echo(f"{each.target.name} ({each.target.to}): {each.said}")
