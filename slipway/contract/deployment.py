@@ -63,7 +63,7 @@ class WatchLimits(NamedTuple):
     latency_floor: float
     restarts: int
     notify: Mapping[str, Any] | None
-    """Who gets messages of rollbacks by the host, secrets among it: `targets` (slipway/notify), words of the release."""
+    """Who gets messages when a host rolled back, secrets among it: `targets` (slipway/notify); words of a release."""
 
     @property
     def thresholds(self) -> Thresholds:
