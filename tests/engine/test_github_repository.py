@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pulumi
 import pytest
 from github_fake import TOKEN, serving_github
 from github_repository_fake import FakeRepository
 
 from slipway.contract.problems import SlipwayError
-from slipway.releases import github_repository
 from slipway.releases.github_repository import RepositoryView, look_at_repository
 from slipway.settings.model import Settings
 
@@ -35,7 +35,7 @@ def state(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     class Answer:
         value = {"outputs": outputs}  # noqa: RUF012
 
-    monkeypatch.setattr(github_repository.pulumi.runtime, "invoke", lambda *_: Answer)
+    monkeypatch.setattr(pulumi.runtime, "invoke", lambda *_: Answer)
     return outputs
 
 
