@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes.util
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -14,7 +15,17 @@ from slipway.settings.setting_files import keyscan
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["OTHER_SHELLS", "Connection", "LocalConnection", "Process", "Terminal", "ended", "for_any_shell", "reached"]
+__all__ = [
+    "OTHER_SHELLS",
+    "Connection",
+    "LocalConnection",
+    "Process",
+    "Terminal",
+    "ended",
+    "for_any_shell",
+    "load_asyncssh",
+    "reached",
+]
 
 _CONNECT_SECONDS = 15  # to reach, authenticate and start: far above a slow link's, far below a person's patience
 _SIGNALLED = 128  # what shells add to a signal's number for the exit code of what it ended
@@ -122,6 +133,21 @@ async def ended(process: Process) -> int | None:
     return code if code is None or code >= 0 else _SIGNALLED - code
 
 
+def load_asyncssh() -> Any:  # noqa: ANN401  # a module
+    """The module asyncssh, imported late: 0.1 s that a local stack need not pay.
+
+    It looks for liboqs, for which `ctypes` runs gcc and ld twice (0.1 s); ML-KEM, which OpenSSH prefers since 10.0,
+    needs none.
+    """
+    find = ctypes.util.find_library
+    ctypes.util.find_library = lambda name: None if "oqs" in name else find(name)
+    try:
+        import asyncssh  # noqa: PLC0415  # as above
+    finally:
+        ctypes.util.find_library = find
+    return asyncssh
+
+
 @contextlib.asynccontextmanager
 async def reached(host: HostSettings, private_key: str) -> AsyncIterator[Connection]:
     """A connection to this machine, or to a host over SSH, through its bastion if it has one.
@@ -132,8 +158,7 @@ async def reached(host: HostSettings, private_key: str) -> AsyncIterator[Connect
     if host.local:
         yield LocalConnection()
         return
-    import asyncssh  # noqa: PLC0415  # 0.2 s that a local stack need not pay
-
+    asyncssh = load_asyncssh()
     async with contextlib.AsyncExitStack() as stack:
         machine: HostSettings | BastionSettings = host
         try:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from slipway.contract.host_paths import project_on_hosts
 from slipway.contract.problems import FREE_DISK, Problem, SlipwayError
 from slipway.hosts.agent_channel import END_SECONDS, Channel, channel
-from slipway.hosts.connection import reached
+from slipway.hosts.connection import load_asyncssh, reached
 from slipway.settings.certificates import self_signed
 from slipway.settings.model import OFFLINE
 
@@ -48,6 +48,8 @@ class HostSessions:
         self._listening: asyncio.Task[None] | None = None
         self._thread.start()
         if reach and settings.preview != OFFLINE:
+            if not all(host.local for host in settings.hosts):
+                load_asyncssh()  # beside what else is imported it takes twice as long, and hosts answer later
             asyncio.run_coroutine_threadsafe(self._reach(), self._loop)
 
     async def _reach(self) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from slipway.contract.problems import Problem
 from slipway.contract.redaction import printable
+from slipway.hosts.connection import load_asyncssh
 from slipway.settings.model import LOCAL_ADDRESS
 from slipway.settings.setting_files import keyscan
 
@@ -100,8 +101,7 @@ def shown_keys(servers: Iterable[SshAddress]) -> dict[SshAddress, HostKey | Prob
 
 
 async def _ask(server: SshAddress) -> HostKey | Problem:
-    import asyncssh  # 0.2 s that a local stack need not pay
-
+    asyncssh = load_asyncssh()
     reason = ""
     asked = asyncssh.get_server_host_key(*server, server_host_key_algs=_ALGORITHMS, config=None)
     try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from slipway.contract.problems import SlipwayError, in_brief
 from slipway.hosts.agent_channel import agent_path
-from slipway.hosts.connection import reached
+from slipway.hosts.connection import load_asyncssh, reached
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,8 +37,7 @@ def authorized_line(public_key: Path, project: str, settings: Settings) -> str:
     Raises:
         SlipwayError: the file holds no public key, or that of `sshKey`.
     """
-    import asyncssh
-
+    asyncssh = load_asyncssh()
     try:
         lines = public_key.read_text(encoding="utf-8").strip().splitlines()
         key = asyncssh.import_public_key(lines[0] if len(lines) == 1 else "")

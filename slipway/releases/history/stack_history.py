@@ -222,8 +222,8 @@ def read_history(engine: Engine, *, hosts: bool = True) -> StackHistory:
 
 def _preload() -> None:
     """Load what asking hosts needs and takes a while."""
-    import asyncssh  # noqa: F401, PLC0415  # loaded for whoever needs it next
+    from slipway.hosts.agent_package import pack_agent  # noqa: PLC0415  # loaded for whoever needs it next
+    from slipway.hosts.connection import load_asyncssh  # noqa: PLC0415  # as above
 
-    from slipway.hosts.agent_package import pack_agent  # noqa: PLC0415  # as above
-
+    load_asyncssh()
     pack_agent()
