@@ -276,7 +276,7 @@ class PlainSecrets:
         written = self.entries.get((literal.service, literal.name))
         if variable and not literal.default:
             given = self.settings.variables[variable]
-            return self._take(variable, given, literal, others, password=value if given != value else "")
+            return self._take(variable, given, literal, others, inside=value)
         if written is None:  # of an `env_file`, over which the stack's value wins; or of a file that is included
             if not _is_name(literal.name):
                 why = "it stands in another file, and a secret's name has no dots or dashes"
@@ -284,7 +284,7 @@ class PlainSecrets:
                 why = _ELSEWHERE
             else:
                 why = _SEVERAL if self._contested(literal.name, literal.text) else ""
-            return why or self._take(literal.name, literal.text, literal, others)
+            return why or self._take(literal.name, literal.text, literal, others, inside=value)
         wanted = self.secret_of(literal)
         if variable == wanted and not self._contested(variable, value):
             return self._take(variable, value, literal, others)
@@ -308,12 +308,12 @@ class PlainSecrets:
                 given.append(self.stated.get(variable) if secret_names(text or "") == [variable] else text)
         return any(each != value for each in given)
 
-    def _take(self, secret: str, value: str, literal: Literal, others: list[str], *, password: str = "") -> str:
+    def _take(self, secret: str, value: str, literal: Literal, others: list[str], *, inside: str = "") -> str:
         if self.found.secrets.setdefault(secret, value) != value:
             return f"{secret} has another value elsewhere"
         self.found.users.setdefault(secret, []).append(literal.place)
         self.found.meant.setdefault(secret, self.secret_of(literal))
-        self.found.inside |= {secret: password} if password else {}
+        self.found.inside |= {secret: inside} if inside not in ("", value) else {}
         self.found.kept |= {secret: others[0]} if others else {}
         return ""
 

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = [
-    "PLACEHOLDER", "ShippedFile", "following", "placeholders", "secrets_of", "shipped_file", "texts",
-    "used_definitions",
+    "PLACEHOLDER", "ShippedFile", "following", "joined", "joining", "placeholders", "secrets_of", "shipped_file",
+    "texts", "used_definitions",
 ]  # fmt: skip
 
 PLACEHOLDER = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -52,6 +52,29 @@ def secrets_of(compose: Mapping[str, Any], service: str, entry: Mapping[str, Any
 def following(services: Iterable[str]) -> str:
     """What to write so that a service is replaced along with these; Compose refuses `restart` without a condition."""
     return f"depends_on: {{{', '.join(f'{each}: {{condition: service_started, restart: true}}' for each in services)}}}"
+
+
+def joined(service: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The services whose very container this one uses, each with the key that says so."""
+    for key in ("network_mode", "ipc", "pid"):
+        kind, _, name = str(service.get(key, "")).partition(":")
+        if kind == "service":
+            yield name, key
+    for source in service.get("volumes_from") or ():
+        yield str(source).split(":")[0], "volumes_from"
+
+
+def joining(name: str, services: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """The services that cannot do with any other container of `name`, each with the key that says so.
+
+    Volumes with a name are the same in all its containers; a folder may be that of another release.
+    """
+    mounts = services[name].get("volumes") or ()
+    same = all(isinstance(each, dict) and each.get("type") == "volume" and each.get("source") for each in mounts)
+    for other, service in services.items():
+        for used, key in joined(service):
+            if used == name and not (key == "volumes_from" and same):
+                yield other, key
 
 
 def used_definitions(tree: Mapping[str, Any], services: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from slipway.contract.compose_tree import joining
 from slipway.contract.published_ports import published_ports
 from slipway.contract.strategies import RECREATE, ROLLING, STRATEGIES
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["choose"]
 
 _NETWORK_MODES = ("bridge", "default", "none")
+_SHARED = {"network_mode": "network", "pid": "processes", "ipc": "memory", "volumes_from": "folders"}
 
 
 class _Obstacle(NamedTuple):
@@ -81,9 +83,8 @@ def _obstacles(name: str, services: Mapping[str, Mapping[str, Any]]) -> Iterator
     if str((service.get("deploy") or {}).get("mode") or "").startswith("global"):
         fix = "set `mode: replicated` instead of {place}"
         yield _Obstacle("has deploy.mode global, one container a host", (*here, "deploy", "mode"), fix)
-    for other, entry in services.items():
-        if entry.get("network_mode") == f"service:{name}":
-            yield _Obstacle(f"shares its network with {other}", ("services", other, "network_mode"), "remove {place}")
+    for other, key in joining(name, services):
+        yield _Obstacle(f"shares its {_SHARED[key]} with {other}", ("services", other, key), "remove {place}")
 
 
 def _ports(service: Mapping[str, Any], here: tuple[str, ...]) -> Iterator[_Obstacle]:

@@ -14,7 +14,7 @@ from slipway.agent.deploy.attempt import Attempt
 from slipway.agent.deploy.failure import undo, unfinished
 from slipway.agent.deploy.migrate import remove_one_offs
 from slipway.agent.deploy.plan import Plan, WantedRelease, deployment
-from slipway.agent.deploy.planned import IN_PLACE, Known, changes, unlike_plan
+from slipway.agent.deploy.planned import IN_PLACE, Known, changes, plan_document, unlike_plan
 from slipway.agent.deploy.recording import report
 from slipway.agent.docker import facts, pull
 from slipway.agent.drift import drift, route_drift
@@ -27,12 +27,12 @@ from slipway.agent.move.handover_steps import old_changes, taken_over, with_hand
 from slipway.agent.move.left_data import LeftData, check_left_data, left_data, seeds_of
 from slipway.agent.move.old_project import UNDOING, OldProject
 from slipway.agent.move.shared_data import data_of_service
+from slipway.agent.release.release_diff import changed_networks
 from slipway.agent.state.journal import end_orphans
 from slipway.agent.state.lock import DEPLOYMENT, lock
 from slipway.agent.state.owner import check_owner, note_owner
-from slipway.agent.strategies.steps import EdgeUp, ShiftTraffic, Unroute, name_of
+from slipway.agent.strategies.steps import EdgeUp, ShiftTraffic, Unroute
 from slipway.agent.traffic.wanted_routes import facts_of_routes
-from slipway.contract import CONTRACT
 from slipway.contract.barriers import DONE
 from slipway.contract.outcomes import DEPLOYED, REPAIRED, UNCHANGED
 from slipway.contract.plan import DATA_STAYS, UNDO_FINISHED, Change, sentence
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from slipway.agent.strategies.steps import Step
     from slipway.contract.deployment import Deployment
 
-__all__ = ["deploy", "plan_document", "planned", "wanted_release"]
+__all__ = ["deploy", "planned", "wanted_release"]
 
 _YIELDING = 10  # of 19
 
@@ -104,7 +104,7 @@ def planned(document: Deployment, folder: StackFolder, out: Output) -> dict[str,
 
 def _preflight(attempt: Attempt, made: _Planned) -> None:
     plan, rendered, access, stack = made.plan, made.rendered, attempt.access, attempt.folder.stack
-    names = attempt.document.move_from if attempt.handover else ()
+    live, names = attempt.live, attempt.document.move_from if attempt.handover else ()
     if taken := taken_over_by(stack, access.api):
         attempt.runs_instead = "" if any(each.state in facts.RUNS for each in made.seen) else taken.stack
         raise SlipwayError(taken.problem)
@@ -129,6 +129,7 @@ def _preflight(attempt: Attempt, made: _Planned) -> None:
             machine=access.machine,
             stack=stack,
             old=OldProject(attempt.folder, access.api),
+            changed=changed_networks(live and attempt.folder.release(live.release), attempt.release.content),
             disk_minimum_mb=attempt.options.disk_minimum_mb,
             giving_up=attempt.giving_up,
             move_from=attempt.document.move_from,
@@ -136,20 +137,6 @@ def _preflight(attempt: Attempt, made: _Planned) -> None:
         attempt.users.check(rendered.compose, plan.touched)
     if attempt.document.edge and made.edge and not made.undo_first:
         access.edge.check(attempt.document.edge, stack, standby=attempt.standby)
-
-
-def plan_document(
-    host: str, plan: Plan, services: Mapping[str, Service], found: Sequence[Change], *, seen: str = "host"
-) -> dict[str, Any]:
-    """A plan as plan.schema.json has it."""
-    return {
-        "contract": CONTRACT,
-        "host": host,
-        "seen": seen,
-        "changes": [change._asdict() for change in found],
-        "unchanged": sorted(set(services) - {change.service for change in found}),
-        "steps": [name_of(step) for step in plan.steps],
-    }
 
 
 def _changes(attempt: Attempt, made: _Planned) -> list[Change]:

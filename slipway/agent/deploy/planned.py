@@ -20,7 +20,9 @@ from slipway.agent.strategies.steps import (
     Start,
     Step,
     Unroute,
+    name_of,
 )
+from slipway.contract import CONTRACT
 from slipway.contract.plan import (
     CLEARED,
     CREATED,
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
     from slipway.agent.docker.facts import Container
     from slipway.agent.strategies.service import Service
 
-__all__ = ["IN_PLACE", "Known", "changes", "unlike_plan"]
+__all__ = ["IN_PLACE", "Known", "changes", "plan_document", "unlike_plan"]
 
 IN_PLACE = "in place, not"
 """what the reason begins with that a service is replaced otherwise than its strategy says"""
@@ -76,6 +78,20 @@ class Known(NamedTuple):
     def unsure(self) -> bool:
         """Whether it is not known which migrations the release has run: the host does, by the release's id."""
         return self.recorded or any(UNBUILT in image for image in self.new["images"].values())
+
+
+def plan_document(
+    host: str, plan: Plan, services: Mapping[str, Service], found: Sequence[Change], *, seen: str = "host"
+) -> dict[str, Any]:
+    """A plan as plan.schema.json has it."""
+    return {
+        "contract": CONTRACT,
+        "host": host,
+        "seen": seen,
+        "changes": [change._asdict() for change in found],
+        "unchanged": sorted(set(services) - {change.service for change in found}),
+        "steps": [name_of(step) for step in plan.steps],
+    }
 
 
 def changes(plan: Plan, services: Mapping[str, Service], known: Known) -> list[Change]:

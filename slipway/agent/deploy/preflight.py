@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from slipway.agent.docker.docker_api import PROJECT_LABEL
 from slipway.agent.docker.facts import SHORT_ID
 from slipway.agent.move.checks import check_data
+from slipway.contract.compose_tree import used_definitions
 from slipway.contract.problems import FREE_DISK, SlipwayError
 from slipway.contract.published_ports import addresses_meet, listed_ports, published_ports
 
@@ -35,6 +36,7 @@ def check(
     api: DockerApi,
     machine: Machine,
     stack: str,
+    changed: Collection[str],
     disk_minimum_mb: int,
     old: OldProject,
     giving_up: Collection[str] = (),
@@ -42,12 +44,14 @@ def check(
 ) -> None:
     """Raise for the first thing that would make starting these services fail; changes nothing.
 
-    Containers that are `giving_up` their ports will have done so; `old` is the project that was taken over from last.
+    Containers that are `giving_up` their ports will have done so; `old` is the project that was taken over from last;
+    `changed` are the networks that what is live has with other settings.
     """
     _disk(machine.root, disk_minimum_mb)
     _drivers(compose, machine)
     _external(compose, api)
     _networks(compose, starting, api)
+    _fixed(compose, changed, starting, api)
     listed = api.containers()
     own = [each for each in listed if (each.get("Labels") or {}).get(PROJECT_LABEL) == stack]
     others = [each for each in listed if (each.get("Labels") or {}).get(PROJECT_LABEL) != stack]
@@ -131,6 +135,34 @@ def _networks(compose: Mapping[str, Any], starting: Collection[str], api: Docker
                 "Compose would not use it, so nothing was started: Docker removes it once no container is on it, and "
                 f"`external: true` in networks.{key} uses it as it is",
                 f"docker network rm {shlex.quote(name)}",
+            )
+
+
+def _fixed(compose: Mapping[str, Any], changed: Collection[str], starting: Collection[str], api: DockerApi) -> None:
+    """Refuse other settings for a network or volume that is there.
+
+    Docker cannot change them. Compose goes on with the old ones and reports success, or (networks, since about 2.30)
+    takes the first container off its network and fails.
+    """
+    used = used_definitions(compose, {name: compose["services"].get(name) or {} for name in starting})
+    for kind, key in [(each, key) for each in ("networks", "volumes") for key in sorted(used[each])]:
+        wanted = used[kind][key] or {}
+        name = str(wanted.get("name") or key)
+        if wanted.get("external"):
+            continue
+        if kind == "networks":
+            differs = key in changed and api.network(name) is not None
+        else:
+            options = {option: str(value) for option, value in (wanted.get("driver_opts") or {}).items()}
+            found = api.volume(name) or {"Driver": wanted.get("driver") or "local", "Options": options}
+            differs = (found["Driver"], found["Options"] or {}) != (wanted.get("driver") or "local", options)
+        if differs:
+            thing = kind[:-1]
+            begins = ", and begins empty" if kind == "volumes" else ""
+            raise SlipwayError(
+                f"the {thing} {name} ({key} in the Compose file) is there with other settings",
+                f"Docker cannot change a {thing}, so its services would go on with the old ones; nothing was started",
+                f"restore its settings in {kind}.{key}, or add `name: {name}-2` there: that one is made anew{begins}",
             )
 
 

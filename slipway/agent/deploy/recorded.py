@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from slipway.agent.deploy.deploy import plan_document, wanted_release
+from slipway.agent.deploy.deploy import wanted_release
 from slipway.agent.deploy.plan import deployment
-from slipway.agent.deploy.planned import Known, changes
+from slipway.agent.deploy.planned import Known, changes, plan_document
 from slipway.agent.docker.facts import Container
 from slipway.agent.edge.routing import Backend, Routing
 from slipway.agent.release.rendering import render

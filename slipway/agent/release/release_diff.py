@@ -12,7 +12,7 @@ from slipway.contract.plan import UNBUILT
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-__all__ = ["differences", "left_behind", "requests"]
+__all__ = ["changed_networks", "differences", "left_behind", "requests"]
 
 _BY_NAME = {"environment": "environment {}", "labels": "label {}", "sysctls": "sysctl {}", "extra_hosts": "host {}"}
 _NOT_CONFIG = ("image", "depends_on", "profiles", "pull_policy", "build", "develop", "volumes")
@@ -59,8 +59,15 @@ def left_behind(old: Mapping[str, Any], new: Mapping[str, Any], service: str) ->
     return {key: f"volume {key} stays behind, unused" for key, name in _called(used).items() if name not in still}
 
 
-def _called(volumes: Mapping[str, Any]) -> dict[str, str]:
-    return {key: str((definition or {}).get("name") or key) for key, definition in volumes.items()}
+def changed_networks(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> set[str]:
+    """The networks that both releases have under one name, and with other settings."""
+    then, now = (((release or {}).get("compose") or {}).get("networks") or {} for release in (old, new))
+    names = [_called(networks) for networks in (then, now)]
+    return {key for key in {*then, *now} if names[0].get(key) == names[1].get(key) and then.get(key) != now.get(key)}
+
+
+def _called(definitions: Mapping[str, Any]) -> dict[str, str]:
+    return {key: str((own or {}).get("name") or key) for key, own in definitions.items()}
 
 
 def requests(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ from slipway.agent.docker.facts import CONFIG_LABEL, JOB_LABEL, RELEASE_LABEL, S
 from slipway.agent.docker.pull import without_tag
 from slipway.agent.strategies.graph import levels
 from slipway.agent.strategies.service import Service, Traffic
-from slipway.contract.compose_tree import PLACEHOLDER, shipped_file, texts, used_definitions
+from slipway.contract.compose_tree import PLACEHOLDER, joined, joining, shipped_file, texts, used_definitions
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ _PATH_KEYS = ("source", "file", "device")
 _NOT_CONFIG = ("depends_on", "profiles", "pull_policy", "scale", "build", "develop")
 _NOT_CONFIG_DEPLOY = ("replicas", "update_config", "rollback_config")
 _SAID_NEVER = ("no", "none")  # `restart` and `deploy.restart_policy.condition` of a Compose file
-_SHARED_NAMESPACES = ("network_mode", "ipc", "pid")
 
 
 class Rendered(NamedTuple):
@@ -102,6 +101,10 @@ def render(
             ),
             runs_once=policy in _SAID_NEVER and not (reached or _is_checked(service)),
         )
+        if any(
+            joining(name, tree["services"])
+        ):  # documents of older versions let them roll: who joins would join the container that goes
+            wanted[name] = wanted[name].in_place
     _name_generations(wanted, tree["services"])
     return Rendered(wanted, tree, environment, *referenced_paths(source))
 
@@ -227,11 +230,8 @@ def _depends_on(service: Mapping[str, Any], present: Collection[str]) -> dict[st
         for name, how in declared.items()
         if name in present
     }
-    shared = [str(service.get(key, "")) for key in _SHARED_NAMESPACES]
-    shared += [f"service:{str(source).split(':')[0]}" for source in service.get("volumes_from") or ()]
-    for reference in shared:
-        kind, _, name = reference.partition(":")
-        if kind == "service" and name in present:
+    for name, _ in joined(service):
+        if name in present:
             found[name] = (found.get(name, ("service_started", True))[0], True)
     return found
 

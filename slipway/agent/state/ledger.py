@@ -55,9 +55,9 @@ class Ledger:
         return _newest(self._proven())
 
     def before(self) -> Live | None:
-        """The newest proven release other than the live one that was not rejected, nor left by a rollback."""
+        """The newest proven release other than the live one that was not rejected or left by a rollback since."""
         live = self.live()
-        excluded = self.left() | {line["release"] for line in self.lines if line["outcome"] == REJECTED}
+        excluded = self.left() | {line["release"] for line in self.lines if self.rejection(line["release"]) is not None}
         excluded.add(live.release if live else "")
         return _newest([line for line in self._proven() if line["release"] not in excluded])
 

@@ -256,8 +256,9 @@ def _weak_secret(
 ) -> Problem:
     what, password = found[name]
     urls = [each for each, passwords in inside.items() if password in passwords]
-    chance = name not in urls and (not password.strip() or is_placeholder(password, "secrets"))  # others have it, too
-    same = [each for each, (_, its) in found.items() if its == password and each not in urls and not chance]
+    same = [each for each, (_, its) in found.items() if its == password and each not in urls]
+    if name not in urls and (not password.strip() or is_placeholder(password, "secrets")):  # keys have it by chance
+        same = [each for each in same if password.strip() and is_password(name) and is_password(each)]
     others = [each for each in (*same, *urls) if each != name]
     meaning, fix = "anyone could guess it", new_secret(settings.stack, name)
     if others:

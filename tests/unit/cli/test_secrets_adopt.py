@@ -141,6 +141,8 @@ PAIRS = [
      {"shop:variables": {"DB_PASSWORD": "changeme", "JDBC_PASSWORD": "changeme"}}, True),
     ("a URL in the stack", {"POSTGRES_PASSWORD": "${POSTGRES_PASSWORD:-wordy}"}, {"DATABASE_URL": "${URL}"},
      {"shop:variables": {"URL": "postgres://u:wordy@db/x"}}, True),
+    ("a URL in an env_file", {"POSTGRES_PASSWORD": "wordy"}, {"web.env": "URL=postgres://u:wordy@db/x"}, {}, True),
+    ("both in files", {"db.env": "POSTGRES_PASSWORD=wordy"}, {"web.env": "URL=postgres://u:wordy@db/x"}, {}, True),
     ("another secret has it", {"POSTGRES_PASSWORD": "wordy"}, {"X": "${X}"},
      {"shop:secrets": {"X": {"secure": "x/bd@ydrow:u//:sbd"}}}, False),
     ("a file has it", {"POSTGRES_PASSWORD": "wordy"}, {"CONFIGURED": "yes"}, {}, False),
@@ -152,6 +154,10 @@ def test_new_keeps_equal_what_is_equal(
     run: Run, tmp_path: Path, db: dict[str, str], web: dict[str, str], stated: dict[str, Any], *, new: bool
 ) -> None:
     services: dict[str, Any] = {"db": {"image": "x", "environment": db}, "web": {"image": "x", "environment": web}}
+    for service in services.values():
+        if name := next((each for each in service["environment"] if each.endswith(".env")), ""):
+            (tmp_path / "app" / name).write_text(service.pop("environment")[name])
+            service["env_file"] = name
     if "CONFIGURED" in web:
         (tmp_path / "app" / "app.conf").write_text("password = wordy")
         services["web"]["volumes"] = ["./app.conf:/c:ro"]

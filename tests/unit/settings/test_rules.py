@@ -293,6 +293,10 @@ def test_a_weak_secret_gets_the_command_that_makes_a_good_one(tmp_path: Path) ->
 
 def test_a_weak_secret_names_those_that_may_be_the_other_end_of_one_password(tmp_path: Path) -> None:
     secrets = {"DB_PASSWORD": "sonar", "SONAR_PASS": "sonar", "A_TOKEN": "changeme", "B_TOKEN": "changeme", "C_KEY": ""}
+    passwords = {"MYSQL_PASSWORD": "changeme123", "LEAN_DB_PASSWORD": "changeme123"}
+    for problem in weak_secrets(settings(tmp_path, secrets=passwords), refused=False):
+        assert "if it is one password with" in problem.meaning
+        assert "openssl" not in problem.fix  # two random values would not be one
     meanings = [each.meaning for each in weak_secrets(settings(tmp_path, secrets=secrets), refused=False)]
     said = ["one password with SONAR_PASS," in meanings[0], "one password with DB_PASSWORD," in meanings[1]]
     assert [*said, *("one password" in meaning for meaning in meanings[2:])] == [True, True, False, False, False]

@@ -240,13 +240,29 @@ def test_a_range_too_narrow_for_two_generations_is_one(tmp_path: Path) -> None:
     assert problem.what.startswith("services.web publishes the host port 9000-9002")
 
 
-def test_a_network_that_others_share_cannot_be_there_twice(tmp_path: Path) -> None:
-    [problem] = problems_of(
-        tmp_path,
-        "services: {web: {image: x, x-slipway: {route: /, port: 80, strategy: rolling}}, "
-        "side: {image: x, network_mode: 'service:web'}}",
-    )
-    assert problem.what.startswith("services.web shares its network with side (compose.yaml, line 1)")
+JOINED = [
+    ("network_mode: 'service:web'", "network"),
+    ("pid: 'service:web'", "processes"),
+    ("ipc: 'service:web'", "memory"),
+    ("volumes_from: [web]", "folders"),
+    ("volumes_from: ['web:ro']", "folders"),
+]
+
+
+@pytest.mark.parametrize(("line", "shared"), JOINED)
+def test_what_others_share_cannot_be_there_twice(tmp_path: Path, line: str, shared: str) -> None:
+    (tmp_path / "static").mkdir()
+    web = "{image: x, volumes: ['./static:/static:ro'], x-slipway: {route: /, port: 80%s}}"
+    compose = f"services: {{web: {web}, side: {{image: x, {line}}}}}"
+    [problem] = problems_of(tmp_path, compose % ", strategy: rolling")
+    assert problem.what.startswith(f"services.web shares its {shared} with side (compose.yaml, line 1)")
+    assert application(tmp_path, compose % "", hosts=[LOCAL]).entries["web"]["strategy"] == "recreate"
+
+
+def test_named_volumes_are_the_same_in_both_generations(tmp_path: Path) -> None:
+    web = "{image: x, volumes: ['data:/data'], x-slipway: {route: /, port: 80}}"
+    compose = f"{{services: {{web: {web}, side: {{image: x, volumes_from: [web]}}}}, volumes: {{data: {{}}}}}}"
+    assert application(tmp_path, compose, hosts=[LOCAL]).entries["web"]["strategy"] == "rolling"
 
 
 def test_a_published_port_alone_is_as_it_was(tmp_path: Path) -> None:

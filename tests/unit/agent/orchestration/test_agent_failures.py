@@ -360,6 +360,37 @@ def test_a_network_in_the_way_is_named_before_anything_starts(
         assert stack.ids() == []
 
 
+NETWORK, DISK = {"name": "shop_back"}, {"driver_opts": {"type": "none", "o": "bind", "device": "/a"}}
+FIXED: list[tuple[str, dict[str, Any], dict[str, Any], bool]] = [
+    ("networks", NETWORK, {**NETWORK, "internal": True}, True),
+    ("networks", NETWORK, {**NETWORK, "driver_opts": {"com.docker.network.driver.mtu": "1400"}}, True),
+    ("networks", {**NETWORK, "ipam": {"config": [{"subnet": "10.9.0.0/24"}]}}, NETWORK, True),
+    ("networks", NETWORK, {"name": "shop_back-2", "internal": True}, False),
+    ("networks", NETWORK, NETWORK, False),
+    ("volumes", {"name": "shop_data"}, {"name": "shop_data", **DISK}, True),
+    ("volumes", {"name": "shop_data", **DISK}, {"name": "shop_data"}, True),
+    ("volumes", {"name": "shop_data", **DISK}, {"name": "shop_data", **DISK}, False),
+    ("volumes", {"name": "shop_data", **DISK}, {"name": "shop_data-2"}, False),
+]
+
+
+@pytest.mark.parametrize(("kind", "then", "now", "refused"), FIXED)
+def test_what_docker_cannot_change_is_refused(
+    stack: Simulation, kind: str, then: dict[str, Any], now: dict[str, Any], *, refused: bool
+) -> None:
+    key = {"networks": "back", "volumes": "data"}[kind]
+    mount = {"volumes": [{"type": "volume", "source": "data", "target": "/data"}]}
+    uses: Any = {"networks": {"db_service": {"networks": {"back": None}}}, "volumes": {"db_service": mount}}[kind]
+    assert stack.deploy(stack.shop(**uses, **{kind: {key: then}})).code == 0
+    ended = stack.deploy(stack.shop("2", **uses, **{kind: {key: now}}))
+    assert (ended.code != 0) == refused
+    assert stack.versions()["api"] == ["1" if refused else "2"]
+    if refused:
+        name = then["name"]
+        assert f"the {kind[:-1]} {name} ({key} in the Compose file) is there with other settings" in ended.error
+        assert f"`name: {name}-2`" in ended.error
+
+
 def test_a_failed_first_deployment_leaves_nothing_but_volumes(stack: Simulation) -> None:
     volumes = {"data": {"name": "shop_data"}}
     mount = [{"type": "volume", "source": "data", "target": "/data"}]

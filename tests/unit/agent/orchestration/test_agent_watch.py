@@ -99,6 +99,23 @@ def test_a_rejected_release_is_not_where_the_next_way_back_leads(stack: Simulati
     assert stack.outcomes() == ["deployed", *(["deployed", "rejected", "returned"] * 2)]
 
 
+def test_a_release_that_was_proven_after_its_rejection_is_a_way_back(stack: Simulation) -> None:
+    always = {"api_service": {"restart": "always"}}
+    stack.deploy(stack.shop("1", **always))
+    second = stack.shop("2", **always)
+    stack.deploy(second, watch=RULES)
+    stack.later(5)
+    stack.host.engine.handle("POST", f"/containers/{stack.ids('api')[0]}/stop?t=1")  # no fault of the release
+    stack.later(30)
+    assert stack.versions()["api"] == ["1"]
+    stack.deploy(second, watch=RULES)
+    stack.later(200)
+    crash = {"MODE": "crash", "AFTER": "8"}
+    assert stack.deploy(stack.shop("3", api_environment=crash, **always), watch=RULES).code == 0
+    stack.later(60)
+    assert (stack.versions()["api"], stack.outcomes()[-2:]) == (["2"], ["rejected", "returned"])
+
+
 def _as(stack: Simulation, kind: str) -> None:
     (stack.host.home / "stacks" / "shop" / "actor").write_text(f"ann\n{kind}\n")
 
