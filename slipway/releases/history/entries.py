@@ -115,8 +115,14 @@ def _update_of(
         away = max(update.began - line.at, line.at - (update.ended or line.at), timedelta())
         return same, alike, -away, update.number
 
-    now = datetime.now(UTC)
-    during = [each for each in updates if each.began - _SLACK <= line.at <= (each.ended or now) + _SLACK]
+    def over(update: StackUpdate, following: datetime) -> datetime:
+        """When it wrote no more: a host finishes what it began where the engine was ended meanwhile."""
+        alone = update.result != "succeeded" and (abouts[update.number] or {}).get("release") == line.release
+        return following if alone or not update.ended else update.ended
+
+    nexts = [*(update.began for update in updates[1:]), datetime.now(UTC)]
+    ends = zip(updates, map(over, updates, nexts), strict=True)
+    during = [each for each, end in ends if each.began - _SLACK <= line.at <= end + _SLACK]
     return max(during, key=likeness).number if during and line.actor != WATCH else None
 
 

@@ -10,7 +10,7 @@ from slipway.cli.history.history_view import _remarks
 
 ENTRY: dict[str, Any] = {
     "validated": False, "result": "failed", "release": None, "back": {"kind": "no", "reason": "it failed"},
-    "returned": None, "kind": "deploy", "reason": "", "message": "v2: faster",
+    "returned": None, "kind": "deploy", "reason": "", "message": "v2: faster", "hosts": {},
 }  # fmt: skip
 
 
@@ -19,6 +19,7 @@ ENTRY: dict[str, Any] = {
     [
         ({}, True, "before any host began: its own output says why"),
         ({}, False, "not known why"),
+        ({"hosts": {"a": {"outcome": "deployed"}, "b": {"outcome": "failed"}}}, True, "interrupted, but done on a"),
         ({"reason": "web is not healthy"}, True, "web is not healthy"),
         ({"result": "succeeded"}, True, "v2: faster"),
         ({"result": "succeeded", "kind": "rollback", "message": "rollback to r-1: because"}, True, "because"),

@@ -98,6 +98,14 @@ def test_a_failed_update_is_told_by_what_it_attempted_and_not_by_what_an_earlier
     assert found.release is None
 
 
+def test_what_a_host_finished_by_itself_belongs_to_the_update_that_began_it() -> None:
+    updates, records = [update(2, 5, result="failed"), update(3, 9)], {2: ReleaseRecords(about(B, 5), None)}
+    found = merged(updates, records, [line("deployed", B, 6), line("deployed", C, 9.1)])
+    assert [(each.number, each.release, set(each.hosts)) for each in found] == [(2, B, {"a"}), (3, C, {"a"})]
+    found = merged([updates[0]], {2: ReleaseRecords(about(C, 5), None)}, [line("deployed", B, 6)])  # another's
+    assert [each.number for each in found] == [2, None]
+
+
 @pytest.mark.parametrize("kind", ["refresh", "destroy", "import"])
 def test_an_update_that_ran_no_program_is_about_no_release(kind: str) -> None:
     (found,) = merged([update(2, 5, kind=kind)], {2: ReleaseRecords(about(A, 0), about(A, 0))}, [])
