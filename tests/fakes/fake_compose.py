@@ -73,6 +73,8 @@ class FakeCompose:
         for name in self._ordered(names) if start else ():
             for each in self._existing(name):
                 if each["State"] not in ("running", "restarting"):
+                    if each["State"] == "created":  # the real one copies them now (2.40), not before
+                        self.engine.handed.add(each["Id"])
                     self._ask("POST", f"/containers/{each['Id']}/start")
         return 0
 

@@ -43,6 +43,8 @@ class FakeDocker(Lifecycle):
         self.changes = 0
         """goes up with whatever could change an answer"""
         self.down = False
+        self.handed: set[str] = set()
+        """containers that got secrets and configs which are no files of the host"""
         self.passed = []
         """whether the engine does not answer"""
         self.mutating: Callable[[str], None] = lambda _: None

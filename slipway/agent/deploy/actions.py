@@ -15,8 +15,7 @@ from slipway.agent.deploy.recording import prune_releases, record
 from slipway.agent.deploy.smoke import CheckTarget, run_again, run_checks
 from slipway.agent.docker import facts
 from slipway.agent.docker.addresses import former_addresses, links, starting_order
-from slipway.agent.docker.compose_cli import failed_start
-from slipway.agent.docker.docker_api import DockerError
+from slipway.agent.docker.compose_cli import start
 from slipway.agent.docker.health import Haste, image_check, quicken
 from slipway.agent.docker.machine import supports_start_interval
 from slipway.agent.docker.pull import fetch, without_tag
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
 
     from slipway.agent.deadline import Deadline
     from slipway.agent.deploy.attempt import Attempt
+    from slipway.agent.docker.addresses import Former
     from slipway.agent.docker.facts import Container
     from slipway.agent.release.rendering import Rendered
     from slipway.agent.strategies.service import Service
@@ -77,6 +77,8 @@ class Actions:
         self.started: set[str] = set()
         self.waited: dict[str, Service] = {}
         self.tolerated: set[str] = set()
+        limit = attempt.options.health_deadline
+        check = RouteCheck(release.services, edge=self.edge, api=self.api, deadline=deadline, health_deadline=limit)
         self.mover = Mover(
             release=release,
             services=rendered.services,
@@ -89,13 +91,7 @@ class Actions:
             out=self.out,
             shifted=attempt.shifted,
             stopping=attempt.note_stops,
-            check=RouteCheck(
-                release.services,
-                edge=self.edge,
-                api=self.api,
-                deadline=deadline,
-                health_deadline=attempt.options.health_deadline,
-            ),
+            check=check,
             smoke=self._smoke_again,
         )
         self.mover.standby, self.mover.calm = attempt.standby, attempt.calm
@@ -198,20 +194,21 @@ class Actions:
     def _start(self, step: steps.Start) -> None:
         if step.recreate:
             self._down.update(dict.fromkeys(step.services, runtime.monotonic()))
-        hooked = any("post_start" in self.rendered.compose["services"][name] for name in step.services)
-        if not step.recreate or len(step.services) == 1 or hooked:  # those hooks are Compose's to run
+        if not step.recreate or len(step.services) == 1:
             self._up(step, recreate=step.recreate)
             return
         former = {each.name: former_addresses(self.api, each.id) for each in self._own(step)}
         self._up(step, recreate=True, start=False)
-        made = [each.name for each in self._own(step) if each.state not in facts.RUNS]
-        order = starting_order(self.api, {name: former[name] for name in made if former.get(name)})
-        for name in (*order, *(each for each in made if each not in order)):
-            try:
-                self.api.start(name)
-            except DockerError as error:
-                raise failed_start((name,), (error.message,)) from error
+        self._start_made(step, former)
         self.mover.attach(step.services)
+
+    def _start_made(self, step: steps.Start, former: Mapping[str, Mapping[str, Former]]) -> None:
+        made = {each.name: each.service for each in self._own(step) if each.state not in facts.RUNS}
+        for name in starting_order(self.api, made, former):
+            if self.rendered.started_by_compose(made[name]):
+                self._up(steps.Start((made[name],), recreate=False))
+            else:
+                start(self.api, name)
 
     def _own(self, step: steps.Start) -> list[Container]:
         return facts.containers(self.api, self.folder.stack, step.services)
@@ -264,6 +261,7 @@ class Actions:
         assert handover is not None  # noqa: S101 - these steps are there only where there is one
         if isinstance(step, steps.StopOld):
             handover.stop_old(step, self.attempt.document.move_beside)
+            self._start_made(steps.Start((step.service,) if step.service else (), recreate=False), {})
         elif isinstance(step, steps.StandIn):
             handover.stand_in(step)
         elif self.wanted_edge is not None:

@@ -52,12 +52,13 @@ def links(
     return [f"{alias}:{name}" for name in names] if named and others and others.issubset(leaving) else []
 
 
-def starting_order(api: DockerApi, former: Mapping[str, Mapping[str, Former]]) -> list[str]:
-    """The names of `former` (container → network → address), in the order in which to start them.
+def starting_order(api: DockerApi, names: Collection[str], former: Mapping[str, Mapping[str, Former]]) -> list[str]:
+    """`names` of containers in the order in which to start them; `former` is container → network → address.
 
     Fixed addresses come first, before somebody else gets them. Then whoever had the lowest free address is next. Where
     nobody had it, the one with the highest goes there: its own address stays free until all others have theirs.
     """
+    former = {name: former[name] for name in names if former.get(name)}
     # Nobody comes to an address behind as many as there are containers, half of them perhaps with fixed ones.
     free = {name: list(islice(_free(api, name), 2 * len(former))) for each in former.values() for name in each}
 
@@ -79,7 +80,7 @@ def starting_order(api: DockerApi, former: Mapping[str, Mapping[str, Former]]) -
         for name, had in former[chosen].items():
             taken = had.address if had.fixed else first(name)
             free[name] = [each for each in free[name] if each != taken]
-    return order
+    return [*order, *(name for name in names if name not in former)]
 
 
 def _free(api: DockerApi, name: str) -> Iterator[str]:

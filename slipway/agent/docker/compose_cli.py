@@ -10,6 +10,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.agent import runtime
+from slipway.agent.docker.docker_api import DockerError
 from slipway.agent.docker.process import Ended, run
 from slipway.agent.docker.yaml_file import to_yaml
 from slipway.agent.state.atomic_files import remove_files, write_atomically
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from slipway.agent.deadline import Deadline
+    from slipway.agent.docker.docker_api import DockerApi
     from slipway.agent.state.stack_dir import StackFolder
 
-__all__ = ["Compose", "ComposeFile", "VersionQuestion", "failed_start", "run_arguments", "up_arguments"]
+__all__ = ["Compose", "ComposeFile", "VersionQuestion", "failed_start", "run_arguments", "start", "up_arguments"]
 
 _EVIDENCE_LINES = 15
 _LOOK = "docker network ls -q | xargs docker network inspect -f '{{.Name}} {{range .IPAM.Config}}{{.Subnet}} {{end}}'"
@@ -180,6 +182,18 @@ def _environment(socket: str, file: ComposeFile) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in unset}
     own = {"DOCKER_HOST": f"unix://{socket}", "COMPOSE_IGNORE_ORPHANS": "true", "COMPOSE_MENU": "false"}
     return {**kept, **own, **file.environment}
+
+
+def start(api: DockerApi, name: str) -> None:
+    """Start a container that Compose made.
+
+    Raises:
+        SlipwayError: Docker cannot.
+    """
+    try:
+        api.start(name)
+    except DockerError as error:
+        raise failed_start((name,), (error.message,)) from error
 
 
 def failed_start(services: Sequence[str], output: Sequence[str]) -> SlipwayError:

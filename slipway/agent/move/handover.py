@@ -6,8 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from slipway.agent import runtime
-from slipway.agent.docker.compose_cli import failed_start
-from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerError, DockerUnreachableError
+from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerUnreachableError
 from slipway.agent.edge.metrics import listening
 from slipway.agent.move.checks import strangers
 from slipway.agent.move.claims import check_claims
@@ -134,11 +133,6 @@ class Handover:
         self.old.add(late)
         stopping = sorted({*step.containers, *(each.id for each in late)})
         self.old.stop(stopping)
-        for each in self._own(step.service, stopped=True) if step.service else ():
-            try:
-                self.api.start(each)
-            except DockerError as error:
-                raise failed_start((step.service,), (error.message,)) from error
         names = [each.name for each in self.old.containers() if each.id in stopping]
         self.out.progress("move", f"stopped {', '.join(names)}; it stays", runtime.monotonic() - begin)
 

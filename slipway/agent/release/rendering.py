@@ -44,6 +44,16 @@ class Rendered(NamedTuple):
     def file(self) -> ComposeFile:
         return ComposeFile(self.compose, self.environment)
 
+    def started_by_compose(self, service: str) -> bool:
+        """Whether Compose has to start it: for its hooks, and for files of which the host has none.
+
+        It copies those before a container's first start (2.40), where older versions did so once it was made (2.26).
+        """
+        own = self.compose["services"][service]
+        used = used_definitions(self.compose, {service: own})
+        files = [*used["secrets"].values(), *used["configs"].values()]
+        return "post_start" in own or any("environment" in each or "content" in each for each in files)
+
     def linked(self, services: Collection[str], links: Callable[[Service], Sequence[str]]) -> ComposeFile:
         """The file in which `services` find what they follow by the `links` to it, where there are any."""
         tree = dict(self.compose["services"])

@@ -45,13 +45,13 @@ class Networks:
 @pytest.mark.parametrize(("used", "had", "order"), [each[1:] for each in ORDERS], ids=[each[0] for each in ORDERS])
 def test_each_gets_its_address_back_in_this_order(used: str, had: dict[str, str], order: str) -> None:
     former = {name: {"default": Former(f"10.0.0.{each.lstrip('!')}", fixed="!" in each)} for name, each in had.items()}
-    assert starting_order(cast("DockerApi", Networks(used)), former) == order.split()
+    assert starting_order(cast("DockerApi", Networks(used)), former, former) == order.split()
 
 
 def test_of_two_networks_both_must_fit() -> None:
     had = {"a": {"x": "2", "y": "3"}, "b": {"x": "3", "y": "4"}, "c": {"y": "2"}}
     former = {name: {at: Former(f"10.0.0.{each}") for at, each in own.items()} for name, own in had.items()}
-    assert starting_order(cast("DockerApi", Networks("")), former) == ["c", "a", "b"]
+    assert starting_order(cast("DockerApi", Networks("")), ["z", *former], former) == ["c", "a", "b", "z"]
 
 
 @pytest.mark.parametrize(

@@ -242,6 +242,24 @@ def test_tag_is_taken_off_but_a_port_is_not() -> None:
     assert without_tag("nginx:1@sha256:1") == "nginx@sha256:1"
 
 
+@pytest.mark.parametrize(
+    ("service", "top", "expected"),
+    [
+        ({}, {}, False),
+        ({"secrets": [{"source": "s"}]}, {"secrets": {"s": {"environment": "TOKEN"}}}, True),
+        ({"secrets": ["s"]}, {"secrets": {"s": {"environment": "TOKEN"}}}, True),
+        ({"configs": [{"source": "c"}]}, {"configs": {"c": {"content": "x"}}}, True),
+        ({}, {"configs": {"c": {"content": "x"}}}, False),
+        ({"post_start": [{"command": ["x"]}]}, {}, True),
+    ],
+)
+def test_what_only_compose_can_start(service: dict[str, Any], top: dict[str, Any], *, expected: bool) -> None:
+    wanted = release()
+    wanted["compose"] = {"services": {"api": {"image": IMAGE, **service}}, **top}
+    found = render(Release.from_json(wanted), ["api"], {"TOKEN": "x"}, key=b"key", folder=StackFolder("shop"))
+    assert found.started_by_compose("api") is expected
+
+
 def test_no_secret_is_in_anything_but_the_rendered_file() -> None:
     found = rendered("canary-value")
     assert "canary-value" not in json.dumps([found.services["api"]._asdict()], default=str)

@@ -112,6 +112,19 @@ def test_a_rotated_secret_recreates_only_its_users(stack: Simulation) -> None:
     assert stack.containers("api")[0].environment["TOKEN"] == 'se$cond "va\'lue"\n'
 
 
+@pytest.mark.parametrize("mode", ["", "sick"])
+def test_who_is_replaced_together_has_what_compose_copies_at_the_start(stack: Simulation, mode: str) -> None:
+    def release(version: str, how: str = "") -> dict[str, Any]:
+        own = {"configs": [{"source": "own", "target": "/run/own"}], "environment": {"VERSION": version, "MODE": how}}
+        services = {name: stack.service(**own) for name in ("db", "cache")}
+        return stack.release(services, secrets=("TOKEN",), configs={"own": {"name": "own", "content": "${TOKEN}"}})
+
+    stack.deploy(release("1"), secrets={"TOKEN": "x"})
+    stack.deploy(release("2", mode), secrets={"TOKEN": "x"})
+    assert stack.versions()["db"] == ["1" if mode else "2"]
+    assert {*stack.ids("db"), *stack.ids("cache")} <= stack.host.engine.handed
+
+
 def test_a_removed_service_goes_and_its_volume_stays(stack: Simulation) -> None:
     mount = [{"type": "volume", "source": "data", "target": "/data"}]
     volumes = {"data": {"name": "shop_data"}}

@@ -278,6 +278,16 @@ def test_a_migration_waits_until_the_old_container_has_left_the_data(stack: Simu
     before.as_before()
 
 
+@pytest.mark.usefixtures("before")
+def test_who_waits_for_the_old_container_has_what_compose_copies_at_the_start(stack: Simulation) -> None:
+    services = on_volume(stack)["compose"]["services"]
+    services["db"]["configs"] = [{"source": "own", "target": "/run/own"}]
+    configs = {"own": {"name": "own", "content": "x"}}
+    assert deploy(stack, stack.release(services, volumes=ADOPTED, configs=configs)).code == 0
+    assert "create:db:finished" in stack.steps()
+    assert set(stack.ids("db")) <= stack.host.engine.handed
+
+
 def test_data_that_the_stack_left_is_refused_to_it_while_another_works_there(stack: Simulation, tmp_path: Path) -> None:
     data = tmp_path / "pg"
     data.mkdir()
