@@ -155,7 +155,8 @@ def _fixed(compose: Mapping[str, Any], changed: Collection[str], starting: Colle
         else:
             options = {option: str(value) for option, value in (wanted.get("driver_opts") or {}).items()}
             found = api.volume(name) or {"Driver": wanted.get("driver") or "local", "Options": options}
-            differs = (found["Driver"], found["Options"] or {}) != (wanted.get("driver") or "local", options)
+            actual = found.get("Driver") or "local", found.get("Options") or {}
+            differs = actual != (wanted.get("driver") or "local", options)
         if differs:
             thing = kind[:-1]
             begins = ", and begins empty" if kind == "volumes" else ""

@@ -284,9 +284,9 @@ def _compose_config(
 ) -> subprocess.CompletedProcess[str]:
     """Run Compose with nothing but the stack's values: neither this process's environment nor the folder's `.env`.
 
-    They are a file, since an environment steers programs: LD_PRELOAD is meant for a container. (PATH is the
-    exception: of two values Compose takes that of its own environment.) HOME is left out on
-    purpose: `${HOME}` would be another one on every machine that deploys.
+    They are a file, since an environment steers programs: LD_PRELOAD is meant for a container. (PATH and PWD are the
+    exceptions: of two values Compose takes that of its own environment, in which newer versions put a PWD.) HOME is
+    left out on purpose: `${HOME}` would be another one on every machine that deploys.
     """
     plugins = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")  # noqa: PTH111  # may have no home
     path = os.pathsep.join((os.environ.get("PATH", os.defpath), _RUN_FOLDER))  # for an `include` over git
@@ -299,7 +299,7 @@ def _compose_config(
             return subprocess.run(
                 [*argv, "config", "--format", "yaml", "--no-path-resolution", *more],
                 cwd=files[0].parent,
-                env={"PATH": values.get("PATH", path), "DOCKER_CONFIG": plugins},
+                env={"PATH": values.get("PATH", path), "PWD": values.get("PWD", "."), "DOCKER_CONFIG": plugins},
                 capture_output=True,
                 encoding="utf-8",
                 errors="replace",
