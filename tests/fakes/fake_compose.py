@@ -199,7 +199,7 @@ class FakeCompose:
                 "EndpointsConfig": {
                     self._network(each): {
                         "Aliases": [f"{self.project}-{name}-{number}", name, *((own or {}).get("aliases") or ())],
-                        "Links": service.get("external_links"),
+                        "Links": self._links(service),
                     }
                     for each, own in (networks if isinstance(networks, dict) else dict.fromkeys(networks)).items()
                 }
@@ -211,6 +211,14 @@ class FakeCompose:
         if service.get("healthcheck"):
             body["Healthcheck"] = health_check(service["healthcheck"])
         return body
+
+    def _links(self, service: Mapping[str, Any]) -> list[str]:
+        """Those of `links` lead to the very containers that are there now, the youngest first."""
+        own = [str(each).partition(":") for each in service.get("links") or ()]
+        found = [
+            f"{each['Names'][0][1:]}:{alias or name}" for name, _, alias in own for each in self._existing(name)[::-1]
+        ]
+        return [*found, *(service.get("external_links") or ())]
 
     def _networks(self, names: list[str]) -> None:
         used = {

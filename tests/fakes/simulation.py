@@ -56,7 +56,7 @@ def behaviour(environment: Mapping[str, str], command: list[str]) -> Program:
         "alone": Program(ports=("127.0.0.1:8000",), says=says),
         "nowhere": Program(ports=("127.0.0.11:53",), says=says),
         "proxy": Program(upstream="api", says=says),
-        "anew": Program(upstream="api", itself=("/",), resolves=10.0, says=says),
+        "anew": Program(upstream=environment.get("UPSTREAM", "api"), itself=("/",), resolves=10.0, says=says),
         "core proxy": Program(upstream="core", says=says),
         "front": Program(upstream=environment.get("UPSTREAM", "api"), itself=("/",), says=says),
         "refusing": Program(answers={"/": (401, "who?")}, says=says),

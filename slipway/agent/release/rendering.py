@@ -59,7 +59,8 @@ class Rendered(NamedTuple):
         tree = dict(self.compose["services"])
         for name in services:
             followed = [self.services[each] for each in sorted(self.services[name].replaced_with)]
-            found = [link for each in followed if each.alias for link in links(each)]
+            # Docker takes the last of several links with one name.
+            found = [link for each in followed if each.alias for link in links(_as_linked(each, tree[name]))]
             if found and not tree[name].get("network_mode"):
                 tree[name] = {**tree[name], "external_links": [*(tree[name].get("external_links") or ()), *found]}
         return self.file._replace(content={**self.compose, "services": tree})
@@ -89,6 +90,7 @@ def render(
         config = _config_hash(service, tree, environment, release.files, key)
         service.pop("profiles", None)
         service.pop("depends_on", None)
+        _link_by_name(service)
         if depends:
             service["depends_on"] = {n: {"condition": how, "required": True} for n, (how, _) in depends.items()}
         labels = {STACK_LABEL: folder.stack, CONFIG_LABEL: config, RELEASE_LABEL: release.id}
@@ -117,6 +119,24 @@ def render(
             wanted[name] = wanted[name].in_place
     _name_generations(wanted, tree["services"])
     return Rendered(wanted, tree, environment, *referenced_paths(source))
+
+
+def _link_by_name(service: dict[str, Any]) -> None:
+    """Let `links` lead to whatever has the service's name: Compose links to one container, which a rollout removes.
+
+    It is no part of the configuration: older containers go on without it.
+    """
+    if service.get("network_mode"):
+        return
+    links = [str(each).partition(":")[::2] for each in service.pop("links", None) or ()]
+    if named := [f"{name}:{own}" for name, own in links if own not in ("", name)]:
+        service["external_links"] = [*named, *(service.get("external_links") or ())]
+
+
+def _as_linked(followed: Service, service: Mapping[str, Any]) -> Service:
+    """With the names that `service` links to it by."""
+    links = [str(each).partition(":")[::2] for each in service.get("external_links") or ()]
+    return followed._replace(names=(*followed.names, *(own for name, own in links if name == followed.name and own)))
 
 
 def _is_checked(service: Mapping[str, Any]) -> bool:

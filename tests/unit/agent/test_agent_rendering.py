@@ -315,5 +315,15 @@ def test_links_lead_only_those_that_start_to_the_new_generation() -> None:
     links = {name: each.get("external_links") for name, each in file.content["services"].items()}
     assert links == {"api": None, "front": ["db:db", f"{found.services['api'].alias}:api"]}
     assert found.compose["services"]["front"]["external_links"] == ["db:db"]
-    alone = generations({"network_mode": "host"})
+    alone = generations({"network_mode": "host", "links": ["api:backend"]})
+    assert alone.compose["services"]["front"]["links"] == ["api:backend"]
     assert alone.linked(["front"], lambda other: [f"{other.alias}:api"]) == alone.file
+
+
+def test_what_is_linked_by_a_name_of_its_own_is_found_by_it_in_the_new_generation() -> None:
+    found = generations({"links": ["api", "api:backend"], "external_links": ["db:db"]})
+    front = found.compose["services"]["front"]
+    assert "links" not in front
+    assert front["external_links"] == ["api:backend", "db:db"]
+    file = found.linked(["front"], lambda other: [f"new:{name}" for name in other.names])
+    assert file.content["services"]["front"]["external_links"] == ["api:backend", "db:db", "new:api", "new:backend"]

@@ -283,3 +283,21 @@ def test_who_follows_no_longer_is_made_anew_without_the_name_of_a_generation(sta
     assert stack.deploy(apart(stack, "2", api)).report["touched"] == ["web"]
     assert not any(each.endpoints["shop_default"]["Links"] for each in stack.containers("web"))
     assert stack.deploy(apart(stack, "2", api)).report["touched"] == []
+
+
+@pytest.mark.parametrize("follows", [True, False])
+@pytest.mark.parametrize(
+    ("links", "name"), [(["api"], "api"), (["api:backend"], "backend"), (["api:x", "api:backend"], "backend")]
+)
+def test_a_link_leads_to_whatever_serves(stack: Simulation, links: list[str], name: str, *, follows: bool) -> None:
+    """Compose links to containers, by names that a rollout takes away."""
+    for version in ("1", "2", "3")[: 3 if follows else 2]:  # the fake of one that resolves anew goes by addresses
+        api = APIS["rolling"]
+        whole = site(stack, version, FRONTS["rolling"], api) if follows else apart(stack, version, api, "anew")
+        web = whole["compose"]["services"]["web"]
+        web["links"] = links
+        web["environment"]["UPSTREAM"] = name
+        ended, answers = under_load(stack, stack.release(whole["compose"]["services"], whole["services"]))
+        assert ended.code == 0, ended.err
+        assert answers.keys() == {200} or version == "1"
+        assert reached(stack) == {version}
