@@ -112,7 +112,7 @@ class Attempt:
 
     def reach(self) -> MachineAccess:
         api, machine = require_host()
-        compose, edge = Compose(self.folder, api.path, self.journal.child), Edge(api, self.out)
+        compose, edge = Compose(self.folder, api.path, self.note_child), Edge(api, self.out)
         self._access = MachineAccess(api, machine, compose, edge)
         return self._access
 
@@ -249,6 +249,10 @@ class Attempt:
     def note_stops(self, containers: Sequence[str]) -> None:
         with contextlib.suppress(OSError):  # a full disk must not keep the previous release from coming back
             self.journal.stops(containers)
+
+    def note_child(self, process: int) -> None:
+        with contextlib.suppress(OSError):  # as above
+            self.journal.child(process)
 
     def shifted(self) -> None:
         """Note that requests moved: after a failure, back to where they came from."""

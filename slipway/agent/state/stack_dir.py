@@ -109,7 +109,9 @@ class StackFolder:
         return read_object(os.path.join(self.releases, identifier, "release.json")) or None
 
     def store_release(self, release: Mapping[str, Any]) -> None:
-        """Keep a release (it holds no secret values)."""
+        """Keep a release (it holds no secret values); writes nothing where it is kept, as on the way back to it."""
+        if self.release(release["id"]) == release:
+            return
         folder = os.path.join(self.releases, release["id"])
         os.makedirs(folder, mode=0o700, exist_ok=True)
         write_atomically(os.path.join(folder, "release.json"), canonical(release))

@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from slipway.agent import runtime
+from slipway.agent.crash_report import as_error
 from slipway.agent.deadline import Stop
 from slipway.agent.docker import facts
 from slipway.agent.docker.docker_api import DockerApi, find_socket
@@ -144,8 +145,8 @@ class _Watch:
                     bad = self._look(self.rules)
                 else:  # nothing is judged any more, but something may still be kept
                     self._note("over", "")
-            except SlipwayError as error:  # Docker is restarted, say: looked at again a second later
-                self._note("watching", f"cannot look: {error.what}")
+            except Exception as error:  # noqa: BLE001 - Docker is restarted, say: looked at again a second later
+                self._note("watching", f"cannot look: {self._what(error)}")
             if bad and self._roll_back(bad):
                 return
             if runtime.time() >= self.until and not self.keeping.kept:
@@ -156,7 +157,11 @@ class _Watch:
 
     def _forget(self) -> None:
         """The order is carried out; nobody needs the previous secrets any more."""
-        remove_files(self.folder.watch, self.folder.secrets_before)
+        with contextlib.suppress(OSError):
+            remove_files(self.folder.watch, self.folder.secrets_before)
+
+    def _what(self, error: Exception) -> str:
+        return as_error(error, self.folder, self.out.redactor).what
 
     def _ordered(self) -> bool:
         return bool(read_object(self.folder.watch).get("id") == self.order["id"])
@@ -171,8 +176,8 @@ class _Watch:
                         return
                     retire(kept, self.api, runtime.sleep, self.out)
                     self.keeping.forget(kept.service)
-            except SlipwayError as error:
-                self.out.progress("watch", f"{kept.service} is removed later: {error.what}")
+            except (SlipwayError, OSError) as error:  # also a full disk, which a release may be rolled back for
+                self.out.progress("watch", f"{kept.service} is removed later: {self._what(error)}")
 
     def _look(self, rules: WatchLimits) -> str:
         """Why the release is bad; empty while it is not."""
@@ -242,8 +247,8 @@ class _Watch:
                 return False
         except HeldError:  # by a deployment, which may cure what is wrong
             return False
-        except SlipwayError as error:
-            said, state = self.out.redactor.text(f"the rollback failed: {error.what}"), FAILED
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody else tells of it
+            said, state = self.out.redactor.text(f"the rollback failed: {self._what(error)}"), FAILED
         self._note(state, f"{why}; {said}")
         self._forget()
         self._tell("rolled-back" if state == RETURNED else "failed", why, said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from slipway.agent import runtime
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from slipway.agent.output import Output
+    from slipway.agent.state.ledger import Live
     from slipway.agent.state.stack_dir import StackFolder
 
 __all__ = ["roll_back"]
@@ -52,20 +54,28 @@ def roll_back(order: Mapping[str, Any], folder: StackFolder, why: str, out: Outp
         attempt = Attempt(document, folder, out, Stop(), origin={"actor": WATCH})
         if taken := taken_over_by(folder.stack, attempt.reach().api):
             return f"stack {taken.stack} took over by now, so nothing changed"
-        attempt.begin_journal(before.release, "")
+        with contextlib.suppress(OSError):  # a full disk must not keep the previous release from coming back
+            attempt.begin_journal(before.release, "")
         attempt.failed_at = runtime.monotonic()
         said = roll_back_to(attempt, before, now=secrets, proven=secrets).said
-        attempt.ledger.append(live.release, REJECTED, reason=why, **attempt.origin)
-        attempt.ledger.append(
-            before.release,
-            RETURNED,
-            reason=why,
-            **attempt.origin,
-            previous=live.release,
-            convergence="",
-            services=before.services,
-        )
-        folder.store_secrets(secrets)
-        attempt.keeping.forget()
-        attempt.end_journal(RETURNED)
+        try:
+            _record(attempt, live, before, why)
+            folder.store_secrets(secrets)
+            attempt.keeping.forget()
+            attempt.end_journal(RETURNED)
+        except OSError as error:
+            said += f"; this host could not record it ({error.strerror}), so it shows as drift from {live.release}"
         return said
+
+
+def _record(attempt: Attempt, live: Live, before: Live, why: str) -> None:
+    attempt.ledger.append(live.release, REJECTED, reason=why, **attempt.origin)
+    attempt.ledger.append(
+        before.release,
+        RETURNED,
+        reason=why,
+        **attempt.origin,
+        previous=live.release,
+        convergence="",
+        services=before.services,
+    )

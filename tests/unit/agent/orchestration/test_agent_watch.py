@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -371,3 +373,66 @@ def test_a_message_of_the_watch_is_sent_and_one_that_cannot_be_changes_nothing(
     assert "restarted" in message.reason
     assert "rolled back to release" in message.outcome
     assert stack.outcomes()[-1] == "returned"
+
+
+def _fill_disk(monkeypatch: pytest.MonkeyPatch, but: tuple[str, ...]) -> None:
+    """No file can be written any more by any module `but` these."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for name in [each for each in sys.modules if each.startswith("slipway.agent.") and not each.endswith(but)]:
+        for function in ("write_atomically", "append_line"):
+            if hasattr(sys.modules[name], function):
+                monkeypatch.setattr(f"{name}.{function}", full)
+
+
+@pytest.mark.parametrize(
+    ("but", "event", "said"),
+    [
+        (("compose_cli",), "rolled-back", "could not record it (No space left on device)"),
+        (("compose_cli", "ledger"), "rolled-back", "rolled back to release"),
+        ((), "failed", "the rollback failed: "),
+    ],
+    ids=["notes", "notes but the ledger", "all"],
+)
+def test_a_release_that_fills_the_disk_is_rolled_back_from_as_far_as_that_goes_and_told_of(
+    stack: Simulation, monkeypatch: pytest.MonkeyPatch, but: tuple[str, ...], event: str, said: str
+) -> None:
+    told: list[Message] = []
+    monkeypatch.setattr("slipway.notify.sending.send", lambda _, message, **__: told.append(message) or [])
+    assert stack.deploy(stack.shop("1")).code == 0
+    bad = stack.shop("2", api_environment={"MODE": "crash", "AFTER": "8"}, api_service={"restart": "always"})
+    notify = {"targets": [], "stack": "production", "commit": "c0ffee", "subject": "Faster", "author": "Ada"}
+    assert stack.deploy(bad, watch={**RULES, "notify": notify}).code == 0
+    with monkeypatch.context() as disk:
+        _fill_disk(disk, but)
+        stack.later(90)
+    [message] = told
+    assert (message.event, said in message.outcome) == (event, True), message.outcome
+    assert [process.alive for process in stack.host.detached] == [False]
+    assert stack.versions()["api"] == ["1" if event == "rolled-back" else "2"]
+    assert stack.outcomes()[2:] == (["rejected", "returned"] if "ledger" in but else [])
+    assert stack.deploy(stack.shop("3")).code == 0
+    assert stack.probe()["drift"] == []
+
+
+def test_what_is_kept_goes_once_the_disk_has_room_and_the_release_is_watched_meanwhile(
+    stack: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.deploy(stack.web("1", keep=20))
+    stack.deploy(stack.web("2", keep=20), watch=RULES)
+    kept = stack.host.home.joinpath("stacks", "shop", "kept.json")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(kept))
+
+    with monkeypatch.context() as disk:
+        disk.setattr("slipway.agent.state.kept_generations.remove_files", full)
+        stack.later(40)
+    assert kept.exists()
+    assert stack.probe()["watch"]["state"] == "watching"
+    stack.later(10)
+    assert not kept.exists()
+    stack.later(90)
+    assert stack.probe()["watch"]["state"] == "over"
