@@ -39,13 +39,23 @@ def read_object(path: str) -> dict[str, Any]:
 
 
 def append_line(path: str, line: str) -> None:
-    """Append one line and flush it to disk; a last line torn by a kill is closed off first, never joined."""
+    """Append one line and flush it to disk, whole or not at all; one torn by a kill is closed off first, never joined.
+
+    Whoever calls it holds the lock: on a full disk what was written of the line is taken away again.
+    """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         size = os.fstat(descriptor).st_size
         torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        os.write(descriptor, (("\n" if torn else "") + line + "\n").encode())
-        os.fsync(descriptor)
+        data = (("\n" if torn else "") + line + "\n").encode()
+        try:
+            while data:
+                data = data[os.write(descriptor, data) :]
+            os.fsync(descriptor)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(descriptor, size)
+            raise
     finally:
         os.close(descriptor)
 

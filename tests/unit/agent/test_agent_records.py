@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -87,6 +88,41 @@ def test_torn_ledger_line_loses_only_itself(tmp_path: Path) -> None:
     again = Ledger(str(path))
     assert again.last() == {"release": "r-3", "outcome": "failed", "at": again.last()["at"], "reason": "why"}  # type: ignore[index]
     assert again.live() == live
+
+
+@pytest.mark.parametrize("room", [0, 1, 100, -1])
+@pytest.mark.parametrize("torn", ["", '{"release": "r-2", "outco'])
+def test_a_line_for_which_there_is_no_room_is_refused_and_leaves_nothing(tmp_path: Path, room: int, torn: str) -> None:
+    """The system writes as much as there is room for, and says so; `-1`: all but the last byte."""
+    path = tmp_path / "ledger"
+    ledger = Ledger(str(path))
+    ledger.append("r-1", "deployed", services={})
+    with path.open("a") as handle:
+        handle.write(torn)
+    before, line = path.read_bytes(), {"services": {"api": proof(config="a")}, "reason": "why" * 100}
+    ledger.append("r-2", "deployed", **line)
+    whole = path.stat().st_size
+    path.write_bytes(before)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + room if room >= 0 else whole - 1, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            Ledger(str(path)).append("r-2", "deployed", **line)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == before
+    found = Ledger(str(path))
+    found.append("r-3", "deployed", services={})
+    assert [each["release"] for each in Ledger(str(path)).lines] == ["r-1", "r-3"]
+
+
+@pytest.mark.parametrize("most", [1, 7])
+def test_a_line_that_is_written_in_parts_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:most]))
+    Ledger(str(tmp_path / "ledger")).append("r-1", "deployed", services={})
+    monkeypatch.undo()
+    assert [each["release"] for each in Ledger(str(tmp_path / "ledger")).lines] == ["r-1"]
 
 
 def test_since_is_when_the_release_became_live_not_when_it_was_repaired(tmp_path: Path) -> None:
