@@ -40,6 +40,7 @@ def observed(
                     "since": each.started,
                     "restarts": each.restarts,
                     "ports": each.published,
+                    **{name: list(of) for name, of in (("unnamed", each.unnamed), ("follows", each.follows)) if of},
                 }
                 for each in own
             ],

@@ -109,6 +109,7 @@ def _containers(service: Service, observed: Mapping[str, Any]) -> list[Container
             each["id"], each["name"], service.name, number, service.config,
             state="exited" if each["state"] == "completed" else each["state"], may_end=True,
             health=each["health"], edge=each["name"],
+            unnamed=tuple(each.get("unnamed", ())), follows=tuple(each.get("follows", ())),
         )
         for number, each in enumerate(observed["containers"], 1)
     ]  # fmt: skip

@@ -371,10 +371,10 @@ def test_a_text_without_secrets_stays_as_it_is(text: str, secrets: list[str]) ->
 
 NAMES = frozenset(
     ("agent", "application", "architecture", "at", "because", "branch", "called", "code", "commit", "compose",
-     "convergence", "docker", "folder", "from", "health", "host", "hostname", "id", "image", "images", "live",
-     "name", "outcome", "owner", "ports", "previous", "project", "python", "release", "removed", "service",
+     "convergence", "docker", "folder", "follows", "from", "health", "host", "hostname", "id", "image", "images",
+     "live", "name", "outcome", "owner", "ports", "previous", "project", "python", "release", "removed", "service",
      "services", "shell", "since", "socket", "stack", "stacks", "started", "state", "steps", "subject", "to",
-     "touched", "unchanged", "user", "validated", "version")
+     "touched", "unchanged", "unnamed", "user", "validated", "version")
 )  # fmt: skip
 
 

@@ -560,3 +560,30 @@ def test_a_strategy_that_a_volume_without_a_name_ends_is_warned_of_with_the_way_
     assert said.startswith("in place, not blue-green, for the volume without a name at /tmp: ")
     assert "`tmpfs: [/tmp]`" in said
     assert stack.deploy(wanted).report["warnings"] == [f"web: replaced {said}"]
+
+
+@pytest.mark.parametrize("strategy", ["rolling", "blue-green"])
+def test_a_record_knows_of_volumes_without_a_name(stack: Simulation, strategy: str) -> None:
+    """As the VOLUME of an image, which no Compose file shows."""
+
+    def release(version: str) -> dict[str, Any]:
+        whole = stack.web(version, strategy=strategy)
+        whole["compose"]["services"]["web"]["volumes"] = [{"type": "volume", "target": "/tmp"}]
+        return stack.release(whole["compose"]["services"], whole["services"])
+
+    record = checked("record", _record(stack, release("1")))
+    assert said(stack.plan(release("2")))["web"].startswith("recreated")
+    assert _unlike_record(stack, release("2"), record) == []
+
+
+def test_a_record_knows_who_finds_another_by_the_name_of_its_generation(stack: Simulation) -> None:
+    def release(version: str, *, follows: bool) -> dict[str, Any]:
+        needs = {"api": {"condition": "service_started", "restart": follows}}
+        services = {"api": stack.service(environment={"VERSION": version}), "web": stack.service(depends_on=needs)}
+        rolls = {"strategy": "rolling", "update": {"order": "start-first"}}
+        return stack.release(services, {"api": rolls, "web": rolls})
+
+    _record(stack, release("1", follows=True))
+    record = checked("record", _record(stack, release("2", follows=True)))
+    assert list(said(stack.plan(release("2", follows=False)))) == ["web"]
+    assert _unlike_record(stack, release("2", follows=False), record) == []
