@@ -38,6 +38,7 @@ from agent_harness import (
 )  # fmt: skip
 from local_servers import free_port
 
+from dev.toolchain.compose import ensure_compose
 from slipway.compose.schema_check import checked
 from slipway.contract.canonical import release_id
 
@@ -177,6 +178,47 @@ def with_compose(wanted: dict[str, Any], compose: dict[str, Any]) -> dict[str, A
     """The release with another Compose file and the id that belongs to it."""
     content = {**{key: value for key, value in wanted.items() if key != "id"}, "compose": compose}
     return {"id": release_id(content), **content}
+
+
+@pytest.fixture(scope="module", params=["debian", "today"])
+def compose(request: pytest.FixtureRequest) -> dict[str, str]:
+    """The environment with an older and with today's Compose: they differ in what they do at a container's start."""
+    return {"DOCKER_CONFIG": str(ensure_compose())} if request.param == "today" else {}
+
+
+def test_who_is_replaced_together_and_turned_back_has_its_secrets_and_configs(
+    agent: Agent, images: dict[str, str], compose: dict[str, str]
+) -> None:
+    own = {
+        "secrets": [{"source": "token", "target": "/run/secrets/token"}],
+        "configs": [{"source": "conf", "target": "/etc/app.conf"}],
+    }
+    for version, mode in (("1", ""), ("2", ""), ("2", "sick")):
+        services = {name: service(images[version], environment={"MODE": mode}, **own) for name in ("db", "cache")}
+        wanted = release(agent.stack, services, secrets=("TOKEN",), configs={"conf": {"content": "token ${TOKEN}"}})
+        wanted = with_compose(wanted, {**wanted["compose"], "secrets": {"token": {"environment": "TOKEN"}}})
+        ended = agent.deploy(wanted, secrets={"TOKEN": "first-value"}, environment=compose)
+        assert (ended.code != 0) == bool(mode), ended.err
+        for [container] in agent.containers().values():
+            found = docker("exec", container, "cat", "/run/secrets/token", "/etc/app.conf")
+            assert found == "first-valuetoken first-value"
+
+
+def test_other_settings_for_a_network_are_refused_and_the_way_out_leads_on(
+    agent: Agent, shop: Build, compose: dict[str, str]
+) -> None:
+    """Today's Compose takes the first container off the network and fails; the older one leaves all as it was."""
+    assert agent.deploy(shop(), environment=compose).code == 0
+    name = f"{agent.stack}_default"
+    refused = agent.deploy(shop("2", networks={"default": {"name": name, "internal": True}}), environment=compose)
+    assert f"add `name: {name}-2` there" in refused.err
+    assert agent.deploy(shop(), environment=compose).document["outcome"] == "unchanged"
+    closed = {"networks": {"default": {"name": f"{name}-2", "internal": True}}}
+    assert agent.deploy(shop("2", **closed), environment=compose).code == 0
+    assert docker("network", "inspect", "--format", "{{.Internal}}", f"{name}-2") == "true"
+    [api] = agent.containers()["api"]
+    ask = "import urllib.request as u; print(u.urlopen('http://db:8000/', timeout=3).status)"
+    assert docker("exec", api, "python", "-c", ask) == "200"
 
 
 # --- failing ---------------------------------------------------------------------------------------------------------
