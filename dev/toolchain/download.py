@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["DownloadBlockedError", "blocked", "fetch", "remember_blocked"]
+__all__ = ["DownloadBlockedError", "blocked", "fetch", "fetch_unchecked", "remember_blocked"]
 
 _CONNECT_SECONDS = 3
 _READ_SECONDS = 30
@@ -132,3 +132,12 @@ def fetch(url: str, target: Path, *, sha256: str | None = None, checksums: str |
     finally:
         partial.unlink(missing_ok=True)
     return target
+
+
+def fetch_unchecked(url: str) -> bytes:
+    """What is at `url` now, for data that changes without a published sum; nothing of it may be run.
+
+    Raises:
+        DownloadBlockedError: as `fetch`.
+    """
+    return b"".join(_received(url))
