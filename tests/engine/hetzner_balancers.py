@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from flask import request
-from hetzner_core import HetznerError, Record, route, selects
+from hetzner_core import HetznerError, Record, route
+from hetzner_lists import selects
 from hetzner_networks import Networks
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ class Balancers(Networks):
         )
         balancer = self.new(
             "load_balancers", body, load_balancer_type=kind, location=place, services=[], targets=[], private_net=[],
-            algorithm=body.get("algorithm", {"type": "round_robin"}), protection={"delete": False}, outgoing_traffic=None,
-            ingoing_traffic=None, included_traffic=kind["prices"][0]["included_traffic"], public_net={},
+            algorithm=body.get("algorithm", {"type": "round_robin"}), protection={"delete": False},
+            outgoing_traffic=None, ingoing_traffic=None,
+            included_traffic=kind["prices"][0]["included_traffic"], public_net={},
         )  # fmt: skip
         balancer["public_net"] = {
             "enabled": body.get("public_interface", True),
@@ -49,8 +51,14 @@ class Balancers(Networks):
             "action": self.action("create_load_balancer", ("load_balancer", balancer["id"])),
         }
 
-    def _balancer_action(self, command: str, balancer: Record, then: Callable[[], None] = lambda: None) -> Record:
+    def _balancer_action(self, command: str, balancer: Record, then: Callable[[], Any] = lambda: None) -> Record:
         return {"action": self.action(command, ("load_balancer", balancer["id"]), then=then)}
+
+    @route("DELETE /load_balancers/{id}")
+    def _no_balancer(self, balancer: Record, _: Record) -> Record:
+        self.protected(balancer)
+        kept = self.records["load_balancers"]
+        return self._balancer_action("delete_load_balancer", balancer, lambda: kept.pop(balancer["id"]))
 
     # --- services
 

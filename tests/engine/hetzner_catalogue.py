@@ -1,4 +1,4 @@
-"""What Hetzner offers in the emulated project: places, types, images and prices. The numbers are of a plausible size."""
+"""What the emulated Hetzner offers: places, types, images and prices. The numbers are of a plausible size."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def catalogue() -> dict[str, dict[int, dict[str, Any]]]:
         }
         for place in _locations()
     ]  # fmt: skip
-    kinds = {
+    kinds: dict[str, list[dict[str, Any]]] = {
         "locations": _locations(),
         "datacenters": datacenters,
         "server_types": _server_types(),

@@ -6,8 +6,6 @@ Owns: the rules of the API as a whole. Does not own: what one kind of resource d
 from __future__ import annotations
 
 import copy
-import dataclasses
-import datetime as dt
 import itertools
 import json
 import re
@@ -16,13 +14,15 @@ import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from flask import Response, request
-from hetzner_catalogue import catalogue
+from hetzner_actions import Action, now
+from hetzner_catalogue import catalogue, pricing
 from hetzner_description import described
+from hetzner_lists import page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-__all__ = ["READ_ONLY", "TOKEN", "Core", "HetznerError", "Record", "now", "route", "selects"]
+__all__ = ["READ_ONLY", "TOKEN", "Core", "HetznerError", "Record", "route"]
 
 TOKEN = "canaryHetznerToken4f1c".ljust(64, "x")
 READ_ONLY = "canaryHetznerReader9d2a".ljust(64, "x")
@@ -34,7 +34,6 @@ _STATUS = {
     "uniqueness_error": 409, "conflict": 409, "resource_unavailable": 412, "placement_error": 412, "locked": 423,
     "protected": 423, "rate_limit_exceeded": 429, "server_error": 500, "maintenance": 503, "unavailable": 503,
 }  # fmt: skip
-_READ_ONLY_KINDS = ("locations", "datacenters", "server_types", "images", "load_balancer_types")
 _OWN_KINDS = (
     *("servers", "ssh_keys", "volumes", "primary_ips", "placement_groups", "networks", "firewalls"),
     *("load_balancers", "certificates", "zones"),
@@ -48,37 +47,6 @@ class HetznerError(Exception):
         super().__init__(message)
         self.code, self.message, self.details = code, message, details or None
         self.status = _STATUS.get(code, 422)
-
-
-@dataclasses.dataclass(kw_only=True)
-class _Action:
-    """Something that takes its time; its effect comes when it has ended well."""
-
-    id: int
-    command: str
-    resources: list[tuple[str, int]]
-    until: float
-    begun: float
-    effect: Callable[[], None]
-    error: tuple[str, str] | None
-    work: threading.Thread | None = None
-    status: str = "running"
-    started: str = ""
-    finished: str | None = None
-
-    @property
-    def over(self) -> bool:
-        return time.monotonic() >= self.until and not (self.work and self.work.is_alive())
-
-    def shown(self) -> Record:
-        share = (time.monotonic() - self.begun) / max(self.until - self.begun, 0.001)
-        error = {"code": self.error[0], "message": self.error[1]} if self.status == "error" and self.error else None
-        return {
-            "id": self.id, "command": self.command, "status": self.status, "started": self.started,
-            "finished": self.finished, "error": error,
-            "progress": min(int(100 * share), 99) if self.status == "running" else 100,
-            "resources": [{"id": number, "type": kind} for kind, number in self.resources],
-        }  # fmt: skip
 
 
 def route(*operations: str) -> Callable[[Any], Any]:
@@ -115,7 +83,7 @@ class Core:
         self.violations: list[str] = []
         self.remaining, self.limit = 3600, 3600
         """Requests that are left, and at most are."""
-        self._actions: dict[int, _Action] = {}
+        self._actions: dict[int, Action] = {}
         self._orders: list[tuple[str, float, tuple[str, str] | None]] = []
         self._faults: list[tuple[str, str, str, str, int, dict[str, str]]] = []
         self._numbers = itertools.count(1)
@@ -235,38 +203,48 @@ class Core:
             arguments = [one] if one is not None else []
             inner = {key: value for key, value in parts.items() if key not in {"id", "id_or_name"}}
             return getattr(self, name)(*arguments, body, **inner)
-        return self._generic(method, kind, rest, one, body, parts)
+        return self._generic((method, *rest), kind, one, body, parts)
 
-    def _generic(self, method: str, kind: str, rest: list[str], one: Record | None, body: Record, parts: Record) -> Any:
+    def _generic(  # noqa: PLR0911  # one each
+        self, asked: tuple[str, ...], kind: str, one: Record | None, body: Record, parts: Record
+    ) -> Any:
         single = kind[:-1]
-        match method, rest:
-            case "GET", []:
-                return self.listed(kind, (self.view(kind, each) for each in self.records[kind].values()))
-            case "GET", [_] if one is not None:
+        match asked:
+            case ("GET",):
+                return page(kind, (self.view(kind, each) for each in self.records[kind].values()))
+            case ("GET", _) if one is not None:
                 return {single: self.view(kind, one)}
-            case "PUT", [_] if one is not None:
+            case ("PUT", _) if one is not None:
                 self.unique(kind, body.get("name", one["name"]), one)
                 one.update(body)
                 return {single: self.view(kind, one)}
-            case "DELETE", [_] if one is not None:
+            case ("DELETE", _) if one is not None:
                 self.protected(one)
                 del self.records[kind][one["id"]]
                 return None
-            case "POST", [_, "actions", "change_protection"] if one is not None:
+            case ("POST", _, "actions", "change_protection") if one is not None:
                 return {
                     "action": self.action(
                         "change_protection", (single, one["id"]), then=lambda: one["protection"].update(body)
                     )
                 }
-            case "GET", ["actions"]:
+            case ("GET", "actions"):
                 return self._listed_actions(lambda action: any(each[0] == single for each in action.resources))
-            case "GET", ["actions", _]:
+            case ("GET", "actions", _):
                 return {"action": self._one_action(parts["id"]).shown()}
-            case "GET", [_, "actions"] if one is not None:
+            case ("GET", _, "actions") if one is not None:
                 return self._listed_actions(lambda action: (single, one["id"]) in action.resources)
-            case "GET", [_, "actions", _]:
+            case ("GET", _, "actions", _):
                 return {"action": self._one_action(parts["action_id"]).shown()}
         raise HetznerError("not_found", "not emulated")
+
+    @route("GET /pricing")
+    def _pricing(self, _: Record) -> Record:
+        return {"pricing": pricing()}
+
+    @route("GET /datacenters")
+    def _datacenters(self, _: Record) -> Record:
+        return {**page("datacenters", self.records["datacenters"].values()), "recommendation": 1}
 
     @route("GET /actions")
     def _several_actions(self, _: Record) -> Any:
@@ -277,13 +255,13 @@ class Core:
     def _any_action(self, _: Record) -> Any:
         return {"action": self._one_action((request.view_args or {})["id"]).shown()}
 
-    def _one_action(self, number: int) -> _Action:
+    def _one_action(self, number: int) -> Action:
         if number not in self._actions:
             raise HetznerError("not_found", f"action with ID '{number}' not found")
         return self._actions[number]
 
-    def _listed_actions(self, wanted: Callable[[_Action], bool]) -> Record:
-        return self.listed("actions", (each.shown() for each in self._actions.values() if wanted(each)))
+    def _listed_actions(self, wanted: Callable[[Action], bool]) -> Record:
+        return page("actions", (each.shown() for each in self._actions.values() if wanted(each)))
 
     # --- what the kinds use
 
@@ -336,7 +314,7 @@ class Core:
         self,
         command: str,
         *resources: tuple[str, int],
-        then: Callable[[], None] = lambda: None,
+        then: Callable[[], Any] = lambda: None,
         work: Callable[[], None] | None = None,
     ) -> Record:
         """Begin something; `then` happens under the lock when it has ended well, `work` beside, before that."""
@@ -345,7 +323,7 @@ class Core:
             self._orders.remove(order)
         _, seconds, error = order or ("", 0.0, None)
         begun = time.monotonic()
-        action = _Action(
+        action = Action(
             id=next(self._numbers), command=command, resources=list(resources), begun=begun, until=begun + seconds,
             effect=then, error=error, started=now(),
         )  # fmt: skip
@@ -355,7 +333,7 @@ class Core:
         self._actions[action.id] = action
         return action.shown()
 
-    def _work(self, action: _Action, work: Callable[[], None]) -> None:
+    def _work(self, action: Action, work: Callable[[], None]) -> None:
         try:
             work()
         except Exception as error:  # noqa: BLE001  # whatever a machine does wrong is the action's end
@@ -371,54 +349,3 @@ class Core:
     def _busy(self, kind: str, number: int) -> bool:
         key = (kind[:-1], number)
         return any(each.status == "running" and each.resources[0] == key for each in self._actions.values())
-
-    def listed(self, kind: str, entries: Iterable[Record]) -> Record:
-        """A page of those that the query selects."""
-        found = [each for each in entries if self._wanted(each)]
-        for key in reversed(request.args.getlist("sort")):
-            name, _, order = key.partition(":")
-            found.sort(key=lambda each: each[name], reverse=order == "desc")
-        size, number = min(int(request.args.get("per_page", 25)), 50), int(request.args.get("page", 1))
-        last = max(-(-len(found) // size), 1)
-        meta = {
-            "page": number, "per_page": size, "previous_page": number - 1 or None,
-            "next_page": number + 1 if number < last else None, "last_page": last, "total_entries": len(found),
-        }  # fmt: skip
-        return {kind: found[(number - 1) * size : number * size], "meta": {"pagination": meta}}
-
-    def _wanted(self, entry: Record) -> bool:
-        for name in request.args:
-            values = request.args.getlist(name)
-            if name in {"sort", "page", "per_page"}:
-                continue
-            if name == "label_selector":
-                if not selects(values[0], entry["labels"]):
-                    return False
-            elif name == "include_deprecated":
-                continue
-            elif str(entry.get(name)) not in values:
-                return False
-        return "include_deprecated" in request.args or not (entry.get("os_flavor") and entry.get("deprecated"))
-
-
-def selects(selector: str, labels: dict[str, str]) -> bool:
-    """Whether a label selector (`a`, `!a`, `a=b`, `a!=b`, `a in (b,c)`, `a notin (b)`, joined by commas) selects."""
-    for part in re.findall(r"[^,(]+(?:\([^)]*\))?", selector):
-        if within := re.fullmatch(r"\s*(\S+)\s+(in|notin)\s+\(([^)]*)\)\s*", part):
-            among = labels.get(within[1]) in {each.strip() for each in within[3].split(",")}
-            fits = among == (within[2] == "in")
-        elif "!=" in part:
-            name, _, value = part.partition("!=")
-            fits = labels.get(name.strip()) != value.strip()
-        elif "=" in part:
-            name, _, value = part.partition("=")
-            fits = labels.get(name.strip()) == value.lstrip("=").strip()
-        else:
-            fits = (part.strip().lstrip("!") in labels) != part.strip().startswith("!")
-        if not fits:
-            return False
-    return True
-
-
-def now() -> str:
-    return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -45,6 +45,10 @@ class Described:
             for method, operation in methods.items()
             if method in {"get", "post", "put", "delete"}
         }
+        gone = self.operations["DELETE /load_balancers/{id}"]["responses"]
+        if "content" not in gone.get("204", {"content": ()}):  # the client wants an action, as where a zone is deleted
+            gone["201"] = self.operations["DELETE /zones/{id_or_name}"]["responses"]["201"]
+            del gone["204"]
 
     def _relax(self) -> None:
         """What Hetzner takes from its own clients and gives them, and the description of February 2026 does not say."""
@@ -113,6 +117,8 @@ def _key(schema: dict[str, Any]) -> str:
 
 
 def _value(text: str, schema: dict[str, Any]) -> Any:
+    if schema.get("type") == "boolean":
+        return {"true": True, "false": False}.get(text.lower(), text)
     return int(text) if schema.get("type") == "integer" and re.fullmatch(r"-?\d+", text) else text
 
 
@@ -121,7 +127,7 @@ def _schema(given: dict[str, Any]) -> dict[str, Any]:
     if "$ref" in given:
         return {"$ref": given["$ref"]}
     made = {word: given[word] for word in _SCHEMA_WORDS & given.keys()}
-    if given.get("format") in {"date-time"}:
+    if given.get("format") == "date-time":
         made["format"] = given["format"]
     if "properties" in made:
         made["properties"] = {name: _schema(each) for name, each in made["properties"].items()}

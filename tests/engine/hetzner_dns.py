@@ -11,8 +11,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from flask import request
+from hetzner_actions import now
 from hetzner_balancers import Balancers
-from hetzner_core import HetznerError, Record, now, route
+from hetzner_core import HetznerError, Record, route
+from hetzner_lists import page
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,8 +86,9 @@ class Zones(Balancers):
             raise HetznerError("uniqueness_error", "RRSet already exists", fields=[{"name": "name"}])
         self._check(zone, body["name"], body["type"], body["records"])
         rrset = {
-            "id": key, "name": body["name"], "type": body["type"], "ttl": body.get("ttl"), "labels": body.get("labels", {}),
-            "protection": {"change": False}, "records": [_record(each) for each in body["records"]], "zone": zone["id"],
+            "id": key, "name": body["name"], "type": body["type"], "ttl": body.get("ttl"),
+            "labels": body.get("labels", {}), "protection": {"change": False},
+            "records": [_record(each) for each in body["records"]], "zone": zone["id"],
         }  # fmt: skip
         self._sets[zone["id"]][key] = rrset
         return rrset
@@ -115,7 +118,7 @@ class Zones(Balancers):
 
     @route("GET /zones/{id_or_name}/rrsets")
     def _sets_of(self, zone: Record, _: Record) -> Record:
-        return self.listed("rrsets", self._sets[zone["id"]].values())
+        return page("rrsets", self._sets[zone["id"]].values())
 
     @route("POST /zones/{id_or_name}/rrsets")
     def _new_set(self, zone: Record, body: Record) -> Record:
@@ -272,12 +275,13 @@ def _facts(found: x509.Certificate) -> Record:
         names = []
     return {
         "domain_names": list(names), "fingerprint": ":".join(print_[at : at + 2] for at in range(0, len(print_), 2)),
-        "not_valid_before": found.not_valid_before_utc.isoformat(), "not_valid_after": found.not_valid_after_utc.isoformat(),
+        "not_valid_before": found.not_valid_before_utc.isoformat(),
+        "not_valid_after": found.not_valid_after_utc.isoformat(),
     }  # fmt: skip
 
 
 def _issued(names: list[str]) -> x509.Certificate:
-    key, begin = ec.generate_private_key(ec.SECP256R1()), dt.datetime.now(dt.UTC).replace(microsecond=0)
+    key, begin = ec.generate_private_key(ec.SECP256R1()), dt.datetime.now(dt.UTC).replace(tzinfo=None)
     who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, names[0])])
     alternatives = x509.SubjectAlternativeName([x509.DNSName(each) for each in names])
     builder = x509.CertificateBuilder(who, who, key.public_key(), x509.random_serial_number(), begin)

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask import Flask, Response, request
+from hetzner_attachments import Machine, Machines
 from hetzner_core import READ_ONLY, TOKEN
 from hetzner_dns import Zones
-from hetzner_servers import Machine, Machines
 from werkzeug.serving import make_server
 
 from dev.toolchain.download import DownloadBlockedError

@@ -6,7 +6,8 @@ import ipaddress
 from typing import TYPE_CHECKING, Any
 
 from flask import request
-from hetzner_core import HetznerError, Record, route, selects
+from hetzner_core import HetznerError, Record, route
+from hetzner_lists import selects
 from hetzner_servers import Servers
 
 if TYPE_CHECKING:
