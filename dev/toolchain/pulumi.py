@@ -24,69 +24,41 @@ from dev.toolchain.cache import cache_root, cached, locked
 from dev.toolchain.download import DownloadBlockedError, blocked, fetch, remember_blocked
 from dev.toolchain.process import ToolchainError, run
 from dev.toolchain.progress import say, step
+from dev.toolchain.pulumi_pieces import (
+    ENGINE,
+    ENGINE_VERSION,
+    LANGUAGE,
+    LANGUAGE_HOST,
+    MORE_PLUGIN_VERSIONS,
+    MORE_PLUGINS,
+    PLUGIN_VERSIONS,
+    PLUGINS,
+    PYTHON,
+    Piece,
+    build,
+    build_key,
+    files_in,
+    sources_digest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["ENGINE_VERSION", "OLDEST_ENGINE", "PLUGIN_VERSIONS", "ensure_pulumi", "find_pulumi"]
+__all__ = [
+    "ENGINE_VERSION",
+    "MORE_PLUGIN_VERSIONS",
+    "OLDEST_ENGINE",
+    "PLUGIN_VERSIONS",
+    "ensure_plugin",
+    "ensure_pulumi",
+    "find_pulumi",
+]
 
-ENGINE_VERSION: Final = "3.256.0"
 OLDEST_ENGINE: Final = (3, 220)
 """Major and minor version of the oldest engine that is used when it is on PATH."""
 
-PLUGIN_VERSIONS: Final = {"command": "1.2.1", "docker": "5.2.0", "docker-build": "0.0.22", "github": "6.15.0"}
-"""The plugins' versions: those of the `pulumi_*` Python packages, by which the engine looks a plugin up."""
-
 _DOWNLOAD_SERVER: Final = "get.pulumi.com"
 _INSTALL_SECONDS: Final = 300.0  # a plugin's download
-
-_SOURCES: Final = Path(__file__).parent / "go"
-_LANGUAGE_HOST: Final = "pulumi-language-python"
-_EXECUTOR: Final = f"{_LANGUAGE_HOST}-exec"  # what the language host runs, beside it
-_PYTHON: Final = "pulumi-python"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Piece:
-    """One program built from Go modules, by the go.mod in the folder `go/<folder>`."""
-
-    folder: str
-    program: str
-    package: str = "."
-    version_variable: str = ""
-    """Where the linker puts the version, for programs that do not hold it themselves."""
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """The program, and the scripts without which it does not work."""
-        scripts = (_PYTHON, _EXECUTOR, f"{_EXECUTOR}-module") if self.program == _LANGUAGE_HOST else ()
-        return (self.program, *scripts)
-
-
-_SDK_VERSION = "github.com/pulumi/pulumi/sdk/v3/go/common/version.Version"
-_ENGINE: Final = _Piece(
-    folder="engine",
-    program="pulumi",
-    package="github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
-    version_variable=f"{_SDK_VERSION}=v{ENGINE_VERSION}",
-)
-_LANGUAGE: Final = _Piece(
-    folder="language-python",
-    program=_LANGUAGE_HOST,
-    package="github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python",
-    version_variable=f"{_SDK_VERSION}=v3.79.0",
-)
-_PLUGINS: Final = (
-    _Piece(
-        folder="docker-build",
-        program="pulumi-resource-docker-build",
-        package="github.com/pulumi/pulumi-docker-build/provider/cmd/pulumi-resource-docker-build",
-        version_variable=f"github.com/pulumi/pulumi-docker-build/provider.Version={PLUGIN_VERSIONS['docker-build']}",
-    ),
-    _Piece(folder="command", program="pulumi-resource-command"),
-    _Piece(folder="docker", program="pulumi-resource-docker"),
-    _Piece(folder="github", program="pulumi-resource-github"),
-)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -117,6 +89,21 @@ def ensure_pulumi() -> dict[str, str]:
     return _additions(pulumi)
 
 
+def ensure_plugin(name: str) -> None:
+    """One of `MORE_PLUGIN_VERSIONS` beside the plugins of `ensure_pulumi`: downloaded, or built where they were built.
+
+    Raises:
+        ToolchainError: as `ensure_pulumi`.
+    """
+    with golang.caches():
+        environment = ensure_pulumi()
+        with locked(f"pulumi-{name}"):
+            if environment.get("PULUMI_HOME") == str(_built_home()):
+                _linked(MORE_PLUGINS[name])
+            elif not _plugin_folder(_home(), name).is_dir():
+                _install(Path(shutil.which("pulumi", path=environment["PATH"]) or "pulumi"), name)
+
+
 def find_pulumi() -> dict[str, str] | None:
     """As `ensure_pulumi` when everything is there already; None when something would have to be got."""
     pulumi = _remembered(_key())
@@ -139,23 +126,11 @@ def _additions(pulumi: _Pulumi) -> dict[str, str]:
 def _key() -> str:
     """Changes with everything that could change the outcome: this module, the Go sources, what is on PATH."""
     digest = hashlib.sha256(f"{platform.system()} {platform.machine()} {_home()}\n".encode())
-    for program in ("pulumi", _LANGUAGE_HOST):
+    for program in ("pulumi", LANGUAGE_HOST):
         if found := _which(program):
             status = Path(found).stat()
             digest.update(f"{found} {status.st_mtime_ns} {status.st_size}\n".encode())
-    digest.update(_digest([Path(__file__), *_files(_SOURCES)]).encode())
-    return digest.hexdigest()
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def _digest(files: Iterable[Path]) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file.name}\n".encode())
-        digest.update(file.read_bytes())
+    digest.update(Path(__file__).read_bytes() + sources_digest().encode())
     return digest.hexdigest()
 
 
@@ -199,7 +174,7 @@ def _home() -> Path:
 
 
 def _on_path() -> _Pulumi | None:
-    engine, host = _which("pulumi"), _which(_LANGUAGE_HOST)
+    engine, host = _which("pulumi"), _which(LANGUAGE_HOST)
     if engine is None or host is None:
         return None
     try:
@@ -229,7 +204,7 @@ def _with_plugins(engine: Path, *, folders: list[str], needs: list[str]) -> _Pul
 
 
 def _install(engine: Path, name: str) -> None:
-    version = PLUGIN_VERSIONS[name]
+    version = _version(name)
     again = f"pulumi plugin install resource {name} {version}"
     if blocked(_DOWNLOAD_SERVER):
         raise DownloadBlockedError(f"{_DOWNLOAD_SERVER} could not be reached earlier today", "it is not asked", again)
@@ -243,7 +218,11 @@ def _install(engine: Path, name: str) -> None:
 
 
 def _plugin_folder(home: Path, name: str) -> Path:
-    return home / "plugins" / f"resource-{name}-v{PLUGIN_VERSIONS[name]}"
+    return home / "plugins" / f"resource-{name}-v{_version(name)}"
+
+
+def _version(name: str) -> str:
+    return (PLUGIN_VERSIONS | MORE_PLUGIN_VERSIONS)[name]
 
 
 # --- the official download
@@ -257,7 +236,7 @@ def _downloaded() -> _Pulumi | None:
         return None
     archive = f"pulumi-v{ENGINE_VERSION}-{system}-{machine}.tar.gz"
     try:
-        programs = ("pulumi/pulumi", f"pulumi/{_LANGUAGE_HOST}")
+        programs = ("pulumi/pulumi", f"pulumi/{LANGUAGE_HOST}")
         folder = cached("pulumi/official", archive, lambda made: _unpack(archive, made), holds=programs)
     except DownloadBlockedError:
         say("the official Pulumi download is blocked here: building Pulumi from its Go modules, some minutes, once")
@@ -283,21 +262,21 @@ def _unpack(archive: str, folder: Path) -> None:
 def _built() -> _Pulumi:
     # Two builds side by side: while one waits for the network or links on one core, the other compiles.
     with ThreadPoolExecutor(max_workers=2) as pool:
-        programs, building = pool.map(_build, (_ENGINE, _LANGUAGE)), pool.submit(_built_plugins)
+        programs, building = pool.map(build, (ENGINE, LANGUAGE)), pool.submit(_built_plugins)
         pieces, (variables, plugins) = list(programs), building.result()
     # One folder for both: the engine warns at every run about a language host that is elsewhere on PATH.
-    key = " ".join(_build_key(piece) for piece in (_ENGINE, _LANGUAGE))
-    files = [*_ENGINE.files, *_LANGUAGE.files]
+    key = " ".join(build_key(piece) for piece in (ENGINE, LANGUAGE))
+    files = [*ENGINE.files, *LANGUAGE.files]
     together = cached("pulumi/bin", key, lambda folder: _link(pieces, folder), holds=files)
     return _Pulumi(
         folders=[str(together)],
-        variables={**variables, "PULUMI_PYTHON_CMD": str(together / _PYTHON)},
+        variables={**variables, "PULUMI_PYTHON_CMD": str(together / PYTHON)},
         needs=[*(str(together / name) for name in files), *plugins],
     )
 
 
 def _link(pieces: Iterable[Path], folder: Path) -> None:
-    for file in (file for piece in pieces for file in _files(piece)):
+    for file in (file for piece in pieces for file in files_in(piece)):
         (folder / file.name).hardlink_to(file)  # the engine resolves a symbolic link, and looks beside its target
 
 
@@ -306,40 +285,23 @@ def _built_plugins() -> tuple[dict[str, str], list[str]]:
 
     One after the other: they share most of their modules, so that the first one's compiled packages serve the rest.
     """
-    home, files = _folder() / "home", []
-    for piece in _PLUGINS:
-        built = _build(piece) / piece.program
-        folder = _plugin_folder(home, piece.folder)
-        folder.mkdir(parents=True, exist_ok=True)  # the engine wants a real folder, and follows a link only inside it
-        link = folder / piece.program
-        if not link.is_symlink() or link.readlink() != built:
-            link.unlink(missing_ok=True)
-            link.symlink_to(built)
-        files.append(str(link))
+    files = [_linked(piece) for piece in PLUGINS]
     # Every `pulumi_*` package installed makes the engine look for its plugin: where downloads are blocked, each look
     # that is not forbidden costs seconds a run.
-    return {"PULUMI_HOME": str(home), "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true"}, files
+    return {"PULUMI_HOME": str(_built_home()), "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true"}, files
 
 
-def _build(piece: _Piece) -> Path:
-    """The folder with the piece's program, built unless it is there for these very sources and this machine."""
-    name = f"pulumi/built-{piece.folder}"
-    return cached(name, _build_key(piece), lambda folder: _compile(piece, folder), holds=piece.files)
+def _built_home() -> Path:
+    return _folder() / "home"
 
 
-def _build_key(piece: _Piece) -> str:
-    """Changes with the piece's own sources and what the linker is told, and with nothing else in this module."""
-    sources = _digest(_files(_SOURCES / piece.folder))
-    return f"{sources} {platform.system()} {platform.machine()} {dataclasses.astuple(piece)}"
-
-
-def _compile(piece: _Piece, folder: Path) -> None:
-    source = _SOURCES / piece.folder
-    with step(f"building {piece.program}", "its official download is blocked here; once per version"):
-        golang.build(source, piece.package, folder / piece.program, define=piece.version_variable)
-        if piece is _LANGUAGE:
-            module = golang.package_folder(source, piece.package).parent / _EXECUTOR
-            scripts = {_PYTHON: source / _PYTHON, _EXECUTOR: source / _EXECUTOR, f"{_EXECUTOR}-module": module}
-            for name, script in scripts.items():
-                shutil.copyfile(script, folder / name)
-                (folder / name).chmod(0o755)
+def _linked(piece: Piece) -> str:
+    """The plugin, built, where the engine looks for it."""
+    built = build(piece) / piece.program
+    folder = _plugin_folder(_built_home(), piece.folder)
+    folder.mkdir(parents=True, exist_ok=True)  # the engine wants a real folder, and follows a link only inside it
+    link = folder / piece.program
+    if not link.is_symlink() or link.readlink() != built:
+        link.unlink(missing_ok=True)
+        link.symlink_to(built)
+    return str(link)

@@ -12,7 +12,7 @@ from local_servers import BCRYPT, Registry, SshServer, serving_registry, serving
 from pulumi_project import STACK, UP_SECONDS, Project
 from stack_harness import Stack
 
-from dev.toolchain.pulumi import ensure_pulumi
+from dev.toolchain.pulumi import ensure_plugin, ensure_pulumi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,6 +26,12 @@ def pulumi_env() -> dict[str, str]:
     """The whole environment in which `pulumi` works, free of the login and the stack of whoever runs the tests."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "SSH_"))}
     return {**kept, **ensure_pulumi(), "PULUMI_CONFIG_PASSPHRASE": "test", "PULUMI_DEBUG_COMMANDS": "true"}
+
+
+@pytest.fixture(scope="session")
+def hcloud_plugin() -> None:
+    """The provider plugin of Hetzner; a test asks for it beside what runs the engine."""
+    ensure_plugin("hcloud")
 
 
 @pytest.fixture

@@ -1,18 +1,22 @@
 """What Hetzner's description says of a request and its answer, and what breaks it.
 
-OpenAPI 3.0 is turned into JSON Schema. It is held closer than the description asks for: an object has no member that is
-not described, so that a misspelt one is found on either side.
+It lies beside the repository (`../shared/hetzner`); else the official one is downloaded, once. OpenAPI 3.0 is turned
+into JSON Schema. It is held closer than the description asks for: an object has no member that is not described, so
+that a misspelt one is found on either side.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
 
-from dev.toolchain.hetzner_api import description
+from dev.toolchain.cache import cached
+from dev.toolchain.download import fetch_unchecked
 
 __all__ = ["Described", "described"]
 
@@ -22,6 +26,8 @@ _SCHEMA_WORDS = {
 }  # fmt: skip
 
 
+_BESIDE = Path(__file__).resolve().parents[3] / "shared/hetzner/openapi.json"
+_ADDRESS = "https://docs.hetzner.cloud/cloud.spec.json"
 _BY_ID = (  # described as a name that may be an id in digits; the clients send the number
     *(("create_server_request", field) for field in ("image", "server_type", "location", "ssh_keys")),
     ("rebuild_server_from_image_request", "image"),
@@ -36,7 +42,7 @@ class Described:
     """The operations of the API, each with what may be asked and answered."""
 
     def __init__(self) -> None:
-        document = description()
+        document = json.loads((_BESIDE if _BESIDE.is_file() else _downloaded()).read_text())
         self._schemas = {name: _schema(schema) for name, schema in document["components"]["schemas"].items()}
         self._relax()
         self.operations: dict[str, dict[str, Any]] = {
@@ -107,6 +113,13 @@ class Described:
         return jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
 
 
+def _downloaded() -> Path:
+    def make(folder: Path) -> None:
+        (folder / "openapi.json").write_bytes(fetch_unchecked(_ADDRESS))
+
+    return cached("hetzner-api", _ADDRESS, make, holds=["openapi.json"]) / "openapi.json"
+
+
 _KNOWN: dict[str, dict[str, Any]] = {}
 
 
@@ -146,4 +159,9 @@ def _schema(given: dict[str, Any]) -> dict[str, Any]:
 
 @functools.cache
 def described() -> Described:
+    """The description.
+
+    Raises:
+        DownloadBlockedError: it is neither beside the repository nor to be downloaded.
+    """
     return Described()

@@ -19,11 +19,11 @@ import pytest
 from flask import Flask, Response, request
 from hetzner_attachments import Machine, Machines
 from hetzner_core import READ_ONLY, TOKEN
+from hetzner_description import described
 from hetzner_dns import Zones
 from werkzeug.serving import make_server
 
 from dev.toolchain.download import DownloadBlockedError
-from dev.toolchain.hetzner_api import description
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +68,7 @@ def serving_hetzner(machines: Machines | None = None) -> Iterator[FakeHetzner]:
     Skips the test where the description cannot be had.
     """
     try:
-        description()
+        described()
     except DownloadBlockedError as error:
         pytest.skip(f"Hetzner's description of its API is not here: {error}")
     fake = FakeHetzner(machines)

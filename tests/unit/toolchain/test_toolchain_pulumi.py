@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dev.toolchain import pulumi
+from dev.toolchain import pulumi, pulumi_pieces
 from dev.toolchain.download import DownloadBlockedError
 from dev.toolchain.process import ToolchainError
 from dev.toolchain.pulumi import PLUGIN_VERSIONS, ensure_pulumi
@@ -51,12 +51,12 @@ def installed(program: Callable[[str, str], Path], machine: Path) -> Callable[..
 @pytest.fixture
 def go(program: Callable[[str, str], Path], machine: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A Go that builds at once, and sources for it; the log of its calls."""
-    for piece in (pulumi._ENGINE, pulumi._LANGUAGE, *pulumi._PLUGINS):
+    for piece in (pulumi_pieces.ENGINE, pulumi_pieces.LANGUAGE, *pulumi_pieces.PLUGINS):
         (machine / "go" / piece.folder).mkdir(parents=True)
         (machine / "go" / piece.folder / "go.mod").write_text("module example\n\ngo 1.24.1\n")
-    for script in (pulumi._PYTHON, pulumi._EXECUTOR):
+    for script in (pulumi_pieces.PYTHON, pulumi_pieces._EXECUTOR):
         (machine / "go/language-python" / script).write_text(f"{script} of ours\n")
-    monkeypatch.setattr(pulumi, "_SOURCES", machine / "go")
+    monkeypatch.setattr(pulumi_pieces, "_SOURCES", machine / "go")
     (machine / "module/cmd").mkdir(parents=True)
     (machine / f"module/{HOST}-exec").write_text("the module's own\n")
     return program("go", GO.format(version="go1.99.0", sources=machine / "module/cmd"))
