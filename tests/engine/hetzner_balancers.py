@@ -64,10 +64,10 @@ class Balancers(Networks):
 
     @route("POST /load_balancers/{id}/actions/add_service")
     def _more_services(self, balancer: Record, body: Record) -> Record:
-        if any(each["listen_port"] == body["listen_port"] for each in balancer["services"]):
-            raise HetznerError("source_port_already_used", f"source port {body['listen_port']} is already used")
         self._certified(body)
         service = _service(body)
+        if any(each["listen_port"] == service["listen_port"] for each in balancer["services"]):
+            raise HetznerError("source_port_already_used", f"source port {service['listen_port']} is already used")
         return self._balancer_action("add_service", balancer, lambda: balancer["services"].append(service))
 
     @route("POST /load_balancers/{id}/actions/update_service")
@@ -191,7 +191,8 @@ def _same(target: Record, body: Record) -> bool:
 
 def _service(body: Record) -> Record:
     """A service with what was left out."""
-    made: dict[str, Any] = {**body}
+    port = {"http": 80, "https": 443}.get(body["protocol"], 0)
+    made: dict[str, Any] = {"listen_port": port, "destination_port": 80, "proxyprotocol": False, **body}
     if body["protocol"] in {"http", "https"}:
         default = {
             "cookie_name": "HCLBSTICKY", "cookie_lifetime": 300, "certificates": [], "redirect_http": False,
@@ -200,7 +201,8 @@ def _service(body: Record) -> Record:
         made["http"] = {**default, **body.get("http", {})}
     else:
         made.pop("http", None)
-    check = {**body["health_check"]}
+    default = {"protocol": "tcp", "port": made["destination_port"], "interval": 15, "timeout": 10, "retries": 3}
+    check = {**default, **body.get("health_check", {})}
     if check["protocol"] == "http":
         default = {"domain": "", "path": "/", "response": "", "status_codes": ["2??", "3??"], "tls": False}
         check["http"] = {**default, **check.get("http", {})}

@@ -51,6 +51,10 @@ class Described:
             for method, operation in methods.items()
             if method in {"get", "post", "put", "delete"}
         }
+        paged = self.operations["GET /servers/actions"]["parameters"]  # the clients ask for all actions as for one kind's
+        self.operations["GET /actions"]["parameters"] = [each for each in paged if each["in"] == "query"]
+        content = self.operations["POST /load_balancers/{id}/actions/add_service"]["requestBody"]["content"]
+        content["application/json"]["schema"] = {"$ref": "#/components/schemas/load_balancer_service_request"}
         gone = self.operations["DELETE /load_balancers/{id}"]["responses"]
         if "content" not in gone.get("204", {"content": ()}):  # the client wants an action, as where a zone is deleted
             gone["201"] = self.operations["DELETE /zones/{id_or_name}"]["responses"]["201"]
@@ -63,6 +67,8 @@ class Described:
         wanted = self._schemas["create_primary_ip_request"]["required"]
         if "assignee_type" in wanted:  # it goes with `assignee_id` since August 2026
             wanted.remove("assignee_type")
+        service = self._schemas["load_balancer_service"]  # what is left out of one has a default
+        self._schemas["load_balancer_service_request"] = {**service, "required": ["protocol"]}
         for name, field in _BY_ID:
             given = self._schemas[name]["properties"]
             whole = given[field].get("items", given[field])
