@@ -37,6 +37,11 @@ _BY_ID = (  # described as a name that may be an id in digits; the clients send 
     *((f"create_{kind}_request", "location") for kind in ("volume", "primary_ip")),
 )
 
+_ASKED_WITH = (
+    ("load_balancers", "add_service", "load_balancer_service_request"),
+    ("primary_ips", "change_dns_ptr", "change_reverse_dns_entry_for_this_server_request"),  # no name is the default one
+)
+
 
 class Described:
     """The operations of the API, each with what may be asked and answered."""
@@ -51,10 +56,11 @@ class Described:
             for method, operation in methods.items()
             if method in {"get", "post", "put", "delete"}
         }
-        paged = self.operations["GET /servers/actions"]["parameters"]  # the clients ask for all actions as for one kind's
+        paged = self.operations["GET /servers/actions"]["parameters"]  # all actions are asked for as a kind's are
         self.operations["GET /actions"]["parameters"] = [each for each in paged if each["in"] == "query"]
-        content = self.operations["POST /load_balancers/{id}/actions/add_service"]["requestBody"]["content"]
-        content["application/json"]["schema"] = {"$ref": "#/components/schemas/load_balancer_service_request"}
+        for kind, action, schema in _ASKED_WITH:
+            content = self.operations[f"POST /{kind}/{{id}}/actions/{action}"]["requestBody"]["content"]
+            content["application/json"]["schema"] = {"$ref": f"#/components/schemas/{schema}"}
         gone = self.operations["DELETE /load_balancers/{id}"]["responses"]
         if "content" not in gone.get("204", {"content": ()}):  # the client wants an action, as where a zone is deleted
             gone["201"] = self.operations["DELETE /zones/{id_or_name}"]["responses"]["201"]

