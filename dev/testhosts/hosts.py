@@ -75,7 +75,7 @@ class TestHosts:
         self.gateway = ""
         self._hosts: list[TestHost] = []
         self._lock = threading.Lock()
-        self._made = 0
+        self._made = self._addresses = 0
         remove_leftovers()
         atexit.register(self.close)
         try:
@@ -127,6 +127,7 @@ class TestHosts:
         python: bool = True,
         internet: bool = False,
         disk_bytes: int = 8 * GIBIBYTE,
+        address: str = "",
     ) -> TestHost:
         """Make a host and boot it; safe from several threads at once.
 
@@ -136,6 +137,7 @@ class TestHosts:
             python: Whether it has Python.
             internet: Whether it reaches more than this machine and the other hosts, such as package servers.
             disk_bytes: Size of its whole disk (sparse on this machine).
+            address: Where it is reached, of `free_address`; an own one without.
         """
         with self._lock:
             self._made += 1
@@ -143,7 +145,7 @@ class TestHosts:
         network = ipaddress.ip_interface(f"{self.gateway}/24").network
         plan = Plan(
             name=name or f"host{number}",
-            address=str(network.network_address + 10 + number),
+            address=address or str(network.network_address + 10 + number),
             number=number,
             docker=docker,
             python=python,
@@ -159,6 +161,13 @@ class TestHosts:
             host.remove()
             raise
         return host
+
+    def free_address(self) -> str:
+        """An address that no host of this session has, or is given by `create`."""
+        network = ipaddress.ip_interface(f"{self.gateway}/24").network
+        with self._lock:
+            self._addresses += 1
+            return str(network.broadcast_address - self._addresses)
 
     def create_many(self, count: int) -> list[TestHost]:
         """Make `count` hosts with everything on them, booting side by side."""

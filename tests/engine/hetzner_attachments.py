@@ -31,6 +31,8 @@ class Machine:
     """Public SSH keys of root."""
     volumes: tuple[tuple[int, int, str], ...]
     """Id, size in GB and file system of each volume that is attached."""
+    private: tuple[str, ...]
+    """Addresses in private networks, as ADDRESS/PREFIX."""
 
 
 class Machines(Protocol):
@@ -47,6 +49,9 @@ class Machines(Protocol):
 
     def remove(self, server: int) -> None:
         """End it; what is on its volumes stays."""
+
+    def join(self, server: int, address: str) -> None:
+        """Give it a private address, as ADDRESS/PREFIX."""
 
     def attach(self, server: int, volume: int, size: int, file_system: str) -> None:
         """Give it a volume, formatted when it is new and has a file system."""

@@ -140,7 +140,9 @@ class Networks(Servers):
         network = self.get("networks", body["network"])
         self.join_network(server, network, body)
         resources = (("server", server["id"]), ("network", network["id"]))
-        return {"action": self.action("attach_to_network", *resources)}
+        machines, address = self.machines, self.private(server)[-1]
+        work = machines and (lambda: machines.join(server["id"], address))
+        return {"action": self.action("attach_to_network", *resources, work=work)}
 
     @route("POST /servers/{id}/actions/detach_from_network", "POST /load_balancers/{id}/actions/detach_from_network")
     def _left(self, record: Record, body: Record) -> Record:

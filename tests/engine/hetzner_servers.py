@@ -120,7 +120,13 @@ class Servers(Attachments):
         return Machine(
             server=server["id"], name=server["name"], address=address["ip"] if address else "", keys=server["_keys"],
             image=server["image"]["name"] or "", user_data=server["_user_data"], volumes=tuple(volumes),
+            private=self.private(server),
         )  # fmt: skip
+
+    def private(self, server: Record) -> tuple[str, ...]:
+        """Its private addresses, each with the prefix of its network."""
+        ranges = {each["id"]: each["ip_range"].rpartition("/")[2] for each in self.records["networks"].values()}
+        return tuple(f"{each['ip']}/{ranges[each['network']]}" for each in server["private_net"])
 
     def _boot(self, server: Record, *, on: bool, command: str = "start_server") -> Record:
         machines, machine = self.machines, self.machine(server)
