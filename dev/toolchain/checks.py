@@ -9,11 +9,13 @@ import sys
 import time
 from pathlib import Path
 
+from dev.toolchain import golang
 from dev.toolchain.actionlint import ensure_actionlint
 from dev.toolchain.cache import cache_root
 from dev.toolchain.docker import ensure_docker
 from dev.toolchain.local import machine
 from dev.toolchain.progress import say
+from dev.toolchain.pulumi import MORE_PLUGIN_VERSIONS, ensure_plugin
 
 __all__ = ["bench", "check", "part", "test"]
 
@@ -53,9 +55,12 @@ def check(arguments: list[str]) -> int:
     return 0 if all(results) else 1
 
 
-def _prepare() -> None:
+def _prepare(*plugins: str) -> None:
     """Get everything; what settings would read stands under names that tests read and settings ignore."""
-    found = {name: value for name, value in machine().items() if name.startswith("SLIPWAY_")}
+    with golang.caches():  # the plugins that only tests use are built from what the engine's build has fetched
+        found = {name: value for name, value in machine().items() if name.startswith("SLIPWAY_")}
+        for name in plugins:
+            ensure_plugin(name)
     os.environ.update({name.replace("SLIPWAY_", "SLIPWAY_TEST_", 1): value for name, value in found.items()})
 
 
@@ -78,11 +83,11 @@ def test(arguments: list[str]) -> int:
     left_out = [f"--ignore={path}" for path in _TOOL_TESTS]
     os.environ["SLIPWAY_TEST_THOROUGH"] = "1"
     if shard := os.environ.get(_SHARD):
-        _prepare()
+        _prepare(*MORE_PLUGIN_VERSIONS)
         return 0 if _run(f"engine and host tests, part {shard}", "pytest", *part(shard), *arguments) else 1
     if check(left_out) != 0:
         return 1
-    _prepare()
+    _prepare(*MORE_PLUGIN_VERSIONS)
     # Two at a time: three take as long on two cores. A file stays together, because its tests share stacks and hosts.
     together = ("pytest", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")  # order: tests/conftest.py
     results = []

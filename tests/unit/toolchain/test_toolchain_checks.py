@@ -35,7 +35,7 @@ def runs(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
     runs = Runs()
     monkeypatch.setattr(checks, "_ROOT", tmp_path)
     monkeypatch.setattr(checks, "_run", runs.run)
-    monkeypatch.setattr(checks, "_prepare", lambda: None)
+    monkeypatch.setattr(checks, "_prepare", lambda *_: None)
     monkeypatch.setattr(checks, "ensure_docker", dict)
     monkeypatch.setattr(checks, "ensure_actionlint", lambda: Path("actionlint"))
     return runs

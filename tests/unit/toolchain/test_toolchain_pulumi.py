@@ -10,7 +10,7 @@ import pytest
 from dev.toolchain import pulumi, pulumi_pieces
 from dev.toolchain.download import DownloadBlockedError
 from dev.toolchain.process import ToolchainError
-from dev.toolchain.pulumi import PLUGIN_VERSIONS, ensure_pulumi
+from dev.toolchain.pulumi import MORE_PLUGIN_VERSIONS, PLUGIN_VERSIONS, ensure_plugin, ensure_pulumi
 
 HOST = "pulumi-language-python"
 PROGRAMS = ("pulumi", HOST, *(f"pulumi-resource-{name}" for name in PLUGIN_VERSIONS))
@@ -51,7 +51,12 @@ def installed(program: Callable[[str, str], Path], machine: Path) -> Callable[..
 @pytest.fixture
 def go(program: Callable[[str, str], Path], machine: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A Go that builds at once, and sources for it; the log of its calls."""
-    for piece in (pulumi_pieces.ENGINE, pulumi_pieces.LANGUAGE, *pulumi_pieces.PLUGINS):
+    for piece in (
+        pulumi_pieces.ENGINE,
+        pulumi_pieces.LANGUAGE,
+        *pulumi_pieces.PLUGINS,
+        *pulumi_pieces.MORE_PLUGINS.values(),
+    ):
         (machine / "go" / piece.folder).mkdir(parents=True)
         (machine / "go" / piece.folder / "go.mod").write_text("module example\n\ngo 1.24.1\n")
     for script in (pulumi_pieces.PYTHON, pulumi_pieces._EXECUTOR):
@@ -105,6 +110,13 @@ def test_missing_plugin_is_installed_by_the_pulumi_on_path(installed: Callable[.
     environment = ensure_pulumi()
     assert log.read_text().splitlines() == ["version", "plugin install resource docker 5.2.0"]
     assert "PULUMI_HOME" not in environment
+
+
+def test_plugin_of_some_programs_is_installed_once_when_asked_for(installed: Callable[..., Path]) -> None:
+    log = installed()
+    for _ in range(2):
+        ensure_plugin("hcloud")
+    assert log.read_text().splitlines() == ["version", "plugin install resource hcloud 1.43.3"]
 
 
 def test_users_own_pulumi_home_is_kept(
@@ -211,6 +223,15 @@ def test_build_is_complete_for_engine_host_and_plugins(built: Path, cache: Path)
     for name, version in PLUGIN_VERSIONS.items():
         plugin = Path(environment["PULUMI_HOME"], "plugins", f"resource-{name}-v{version}", f"pulumi-resource-{name}")
         assert plugin.read_text().startswith("built from")
+
+
+def test_plugin_of_some_programs_is_built_once_where_the_others_are(built: Path, cache: Path) -> None:
+    version = MORE_PLUGIN_VERSIONS["hcloud"]
+    for _ in range(2):
+        ensure_plugin("hcloud")
+        assert builds(built) == sorted([*PROGRAMS, "pulumi-resource-hcloud"])
+    plugin = cache / f"pulumi/home/plugins/resource-hcloud-v{version}/pulumi-resource-hcloud"
+    assert plugin.read_text().startswith("built from")
 
 
 def test_run_inside_the_environment_changes_nothing(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
