@@ -135,3 +135,44 @@ def test_everything_is_made_left_alone_changed_and_destroyed(stack: Project, het
     left = [kind for kind in ("servers", "volumes", "primary_ips", "networks", "zones") if hetzner.names(kind)]
     assert left == []
     assert TOKEN not in stack.state
+
+
+SERVER = """
+import pulumi_hcloud as hcloud
+opts = pulumi.ResourceOptions(provider=hcloud.Provider("hetzner", poll_interval="20ms"))
+hcloud.Server("server", name="it", image="debian-13", location="fsn1", server_type=given["type"], opts=opts)
+"""
+
+
+def test_what_hetzner_refuses_is_said_and_the_next_run_goes_on(stack: Project, hetzner: FakeHetzner) -> None:
+    def refused(**given: Any) -> str:
+        outcome = stack.up(SERVER, **{"type": "cx23", **given}, fails=True)
+        assert hetzner.names("servers") == []
+        return outcome.errors
+
+    hetzner.limits["servers"] = 0
+    assert "server limit exceeded (resource_limit_exceeded" in refused()
+    del hetzner.limits["servers"]
+    hetzner.unavailable.add(("cx23", "fsn1"))
+    assert "resource_unavailable" in refused()
+    hetzner.unavailable.clear()
+    assert "server type cx99 not found" in refused(type="cx99")
+    hetzner.fail("server_error", "it broke", path="/servers", method="POST")
+    assert "it broke (server_error" in refused()
+    hetzner.tokens[TOKEN] = "read"
+    assert "token_readonly" in refused()
+    hetzner.tokens[TOKEN] = "read and write"
+
+    hetzner.fail("conflict", path="/servers$", method="POST")
+    hetzner.fail("rate_limit_exceeded", path="/servers$", method="POST")
+    hetzner.fail("", status=502, path="/server_types")
+    hetzner.slow_action("start_server", 1.5)
+    assert changes(stack.up(SERVER, type="cx23")) == {"server": "create"}
+    assert hetzner.named("servers", "it")["status"] == "running"
+
+
+def test_a_server_whose_first_start_failed_is_made_anew(stack: Project, hetzner: FakeHetzner) -> None:
+    hetzner.fail_action("start_server", "server_error", "the machine is broken")
+    assert "the machine is broken" in stack.up(SERVER, type="cx23", fails=True).errors
+    stack.up(SERVER, type="cx23")
+    assert hetzner.names("servers") == ["it"]
