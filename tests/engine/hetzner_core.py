@@ -200,9 +200,10 @@ class Core:
         if one is not None and changes and self._busy(kind, one["id"]):
             raise HetznerError("locked", f"{kind[:-1]} is locked: an action on it is running")
         if name := self.handlers.get(operation):
-            arguments = [one] if one is not None else []
+            if one is None:
+                return getattr(self, name)(body, **parts)
             inner = {key: value for key, value in parts.items() if key not in {"id", "id_or_name"}}
-            return getattr(self, name)(*arguments, body, **inner)
+            return getattr(self, name)(one, body, **inner)
         return self._generic((method, *rest), kind, one, body, parts)
 
     def _generic(  # noqa: PLR0911  # one each
@@ -252,8 +253,8 @@ class Core:
         return {"actions": [each.shown() for each in found if each]}
 
     @route("GET /actions/{id}")
-    def _any_action(self, _: Record) -> Any:
-        return {"action": self._one_action((request.view_args or {})["id"]).shown()}
+    def _any_action(self, _: Record, **parts: int) -> Any:
+        return {"action": self._one_action(parts["id"]).shown()}
 
     def _one_action(self, number: int) -> Action:
         if number not in self._actions:
@@ -293,12 +294,8 @@ class Core:
                 "resource_limit_exceeded", f"{kind[:-1]} limit exceeded", limits=[{"name": f"{kind[:-1]}_limit"}]
             )
         record = {
-            "id": next(self._numbers),
-            "name": body["name"],
-            "labels": body.get("labels", {}),
-            "created": now(),
-            **more,
-        }
+            "id": next(self._numbers), "name": body["name"], "labels": body.get("labels", {}), "created": now(), **more,
+        }  # fmt: skip
         self.records[kind][record["id"]] = record
         return record
 

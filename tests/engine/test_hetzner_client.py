@@ -376,7 +376,7 @@ def test_what_hetzner_would_not_understand_is_a_violation(client: Client, hetzne
         client.request(method="GET", url="/nonsense")
     assert [each.partition(":")[0] for each in hetzner.violations] == [
         "POST /ssh_keys",
-        "GET /v1/nonsense is not described, or not emulated",
+        "GET /nonsense is not described, or not emulated",
     ]
     hetzner.violations.clear()
 
