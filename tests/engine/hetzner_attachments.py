@@ -149,6 +149,8 @@ class Attachments(Core):
         return {"action": self._assign(record, server)}
 
     def _assign(self, record: Record, server: Record) -> Record:
+        if self.machines and record["type"] == "ipv4":
+            raise HetznerError("unsupported_error", "not emulated: a machine keeps the address that it was born with")
         self._may_have(record, server["location"], record["type"])
         if self.address_of(server, record["type"]):
             raise HetznerError(f"server_has_{record['type']}", f"server already has an {record['type']} address")

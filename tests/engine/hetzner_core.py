@@ -81,7 +81,7 @@ class Core:
         self.asked: list[str] = []
         """Method and path of every request."""
         self.violations: list[str] = []
-        self.remaining, self.limit = 3600, 3600
+        self.remaining, self.limit, self._counted = 3600.0, 3600, time.monotonic()
         """Requests that are left, and at most are."""
         self._actions: dict[int, Action] = {}
         self._orders: list[tuple[str, float, tuple[str, str] | None]] = []
@@ -163,10 +163,11 @@ class Core:
         rights = self.tokens.get(request.headers.get("Authorization", "").removeprefix("Bearer "))
         if rights is None:
             raise HetznerError("unauthorized", "unable to authenticate")
-        self.remaining -= 1
-        if self.remaining < 0:
-            self.remaining = 0
+        self.remaining = min(self.limit, self.remaining + time.monotonic() - self._counted)  # one comes back a second
+        self._counted = time.monotonic()
+        if self.remaining < 1:
             raise HetznerError("rate_limit_exceeded", "limit of 3600 requests per hour reached")
+        self.remaining -= 1
         if rights == "read" and request.method != "GET":
             raise HetznerError("token_readonly", "the token is only allowed to perform GET requests")
         if request.data and body is None:
@@ -185,8 +186,8 @@ class Core:
         wrong = self.described.answer(operation, status, body)
         self.violations += [f"answer {status} to {request.method} {request.path}: {each}" for each in wrong]
         limits = {
-            "RateLimit-Limit": str(self.limit), "RateLimit-Remaining": str(self.remaining),
-            "RateLimit-Reset": str(int(time.time()) + self.limit - self.remaining),
+            "RateLimit-Limit": str(self.limit), "RateLimit-Remaining": str(int(self.remaining)),
+            "RateLimit-Reset": str(int(time.time() + self.limit - self.remaining)),
         }  # fmt: skip
         if body is None:
             return Response(status=status, headers={**limits, **headers})

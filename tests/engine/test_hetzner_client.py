@@ -339,6 +339,8 @@ def test_used_up_requests_are_said_with_their_headers(client: Client, hetzner: F
     with pytest.raises(APIException) as raised:
         impatient.locations.get_by_id(1)
     assert raised.value.code == "rate_limit_exceeded"
+    assert hetzner.remaining < 1
+    assert client.locations.get_by_id(1).name == "fsn1", "asked again when one is left"
 
 
 def test_actions_are_slow_locked_or_fail_as_ordered(client: Client, hetzner: FakeHetzner) -> None:
