@@ -20,7 +20,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
     "Set up": {
         "init": "Write an application's stack files, and create its stacks.",
         "secrets": "Import a .env file; take secrets out of the Compose file.",
-        "host": "Let a key look at hosts, for previews, and no more.",
+        "host": "Check hosts, prepare them; make keys for previews.",
         "upgrade": "Upgrade this project to another version of Slipway.",
         "doctor": "Check everything that a deployment needs; names each fix.",
     },

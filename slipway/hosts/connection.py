@@ -220,6 +220,7 @@ def _problem(host: HostSettings, machine: HostSettings | BastionSettings, error:
             "nothing can be deployed there",
             f"add its public half to ~{machine.user}/.ssh/authorized_keys on the host (ssh-copy-id), "
             "or set the right sshKey",
+            "login-refused",
         )
     reason = str(error) or f"no answer within {_CONNECT_SECONDS} s"
     return Problem(

@@ -51,7 +51,7 @@ table inet slipway {{
         ip daddr 169.254.169.254 reject
         ct state established,related accept
         iifname {_CONTAINERS} accept
-        jump outside
+        ct status dnat jump outside
         ct status dnat drop
         oifname {_CONTAINERS} drop
     }}
@@ -102,10 +102,10 @@ def firewall(wanted: Wanted) -> Item:
     content = _open(wanted)
     named = bool(wanted.ssh_from or wanted.private)
     check = f"""
+nft list chain inet slipway forward > /dev/null 2>&1 || {{ differs "Slipway's is not loaded"; return; }}
 {file_check(_OPEN, content) if named else f'[ -e {_OPEN} ] || differs "there is no {_OPEN}"'}
 {file_check(_RULES, _TABLE)}
 {file_check(_UNIT, _SERVICE)}
-nft list chain inet slipway forward > /dev/null 2>&1 || differs "it is not loaded"
 """
     write = file_put(_OPEN, content)
     apply = f"""

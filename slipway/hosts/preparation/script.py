@@ -9,12 +9,13 @@ if TYPE_CHECKING:
 
     from slipway.hosts.preparation.item import Item
 
-__all__ = ["AS_ROOT", "Result", "State", "apply_script", "check_script", "results", "whole_script"]
+__all__ = ["AS_ROOT", "ONLY_ROOT", "Result", "State", "apply_script", "check_script", "results", "whole_script"]
 
 State = Literal["ok", "differs", "unknown"]
 _STATES = ("differs", "unknown", "ok")  # of several lines, the first kind that there is decides
 _ITEM = "slipway-item"
 
+ONLY_ROOT = "only root can see it"
 AS_ROOT = 'if [ "$(id -u)" != 0 ] && sudo -n true 2> /dev/null; then exec sudo -n /bin/sh -s; else exec /bin/sh -s; fi'
 """Runs the script on standard input as root, or as whoever logged in when that one may not become root."""
 
@@ -42,8 +43,11 @@ put() {
     mkdir -p "${1%/*}" && cat > "$1.slipway-new" && chmod "$2" "$1.slipway-new" && mv "$1.slipway-new" "$1"
 }
 active() { if systemctl is-active -q "$1"; then ok "$1 is active"; else differs "$1 is not active"; fi; }
-enable() { ! systemd || { systemctl daemon-reload && systemctl enable -q "$1" && systemctl restart "$1"; }; }
-reload_ssh() { if systemd; then systemctl try-reload-or-restart ssh; else kill -HUP "$(cat /run/sshd.pid)"; fi; }
+enable() { ! systemd || { systemctl daemon-reload && systemctl enable -q --now "$1"; }; }
+reload_ssh() {
+    sshd -t || return  # with settings that it refuses, it would end
+    if systemd; then systemctl try-reload-or-restart ssh; else kill -HUP "$(cat /run/sshd.pid)"; fi
+}
 system=$( (. /etc/os-release && echo "$ID-$VERSION_ID") 2> /dev/null)
 codename=$( (. /etc/os-release && echo "$VERSION_CODENAME") 2> /dev/null)
 """
@@ -78,7 +82,7 @@ def _checks(items: Iterable[Item]) -> Iterator[str]:
     for number, item in enumerate(items):
         yield f"check_{number}() {{\n{item.check.strip()}\n}}"
         if item.root:
-            yield f'[ "$(id -u)" = 0 ] || check_{number}() {{ unknown "only root can see it"; }}'
+            yield f'[ "$(id -u)" = 0 ] || check_{number}() {{ unknown "{ONLY_ROOT}"; }}'
         if item.systemd:
             yield f'systemd || check_{number}() {{ unknown "no systemd here"; }}'
 

@@ -19,17 +19,21 @@ _PACKAGES = "ca-certificates logrotate nftables python3 unattended-upgrades"
 _UPGRADES = "/etc/apt/apt.conf.d/52slipway"  # after 50unattended-upgrades, whose values it replaces
 _DRAIN = "/etc/systemd/system/slipway-drain.service"
 _EDGE = "dev.slipway.edge.number"  # the label of the edge's containers
+# Only when the host itself stops: Docker alone may be restarted, and the edge goes on.
+_STOP = (
+    "! systemctl is-system-running | grep -q stopping || "
+    f"docker ps -q --filter label={_EDGE} | xargs -r docker stop --time 60"
+)
 _SERVICE = f"""\
 [Unit]
 Description=Let the edge finish its requests before this host stops
 After=docker.service network.target
-Requires=docker.service
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
 ExecStart=/bin/true
-ExecStop=/bin/sh -c 'docker ps -q --filter label={_EDGE} | xargs -r docker stop --time 60'
+ExecStop=/bin/sh -c '{_STOP}'
 TimeoutStopSec=90
 
 [Install]
@@ -67,7 +71,7 @@ def upgrades(wanted: Wanted) -> Item:
     check = f"""
 now=$(apt-config dump 2> /dev/null)
 for line in {asked}; do
-    printf '%s\\n' "$now" | grep -qxF -- "$line" || differs "apt is not set to ${{line%;}}"
+    printf '%s\\n' "$now" | grep -qxF -- "$line" || differs "apt lacks ${{line##*::}}"
 done
 at=$(printf '%s\\n' "$now" | sed -n 's/^Unattended-Upgrade::Automatic-Reboot-Time "\\(.*\\)";/\\1/p')
 ok "by themselves; reboots, if one is needed, at ${{at:-once}}"

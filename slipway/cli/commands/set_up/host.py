@@ -1,43 +1,117 @@
-"""`slipway host key`: a key that may look at the hosts of a stack and do nothing else."""
+"""`slipway host`: what a stack's hosts have of all that a prepared host has, and a key that may only look at them."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slipway.cli.options import StackName
+from slipway.cli.options import AsJson, StackName
+
+if TYPE_CHECKING:
+    from slipway.releases.engine import Stack
 
 
 class _What(StrEnum):
+    CHECK = "check"
+    PREPARE = "prepare"
     KEY = "key"
 
 
 def host(
-    what: Annotated[_What, typer.Argument(metavar="key", help="The hosts' authorized keys.")],  # noqa: ARG001  # the only one
-    public_key: Annotated[Path, typer.Argument(metavar="FILE", help="Public key, as ssh-keygen writes it.")],
+    what: Annotated[
+        _What, typer.Argument(metavar="check|prepare|key", help="What hosts have; what they lack; who may look.")
+    ],
+    name: Annotated[
+        str, typer.Argument(metavar="[HOST|FILE]", help="A host, all if none; with key: a public key's file.")
+    ] = "",
     *,
-    preview: Annotated[bool, typer.Option("--preview", help="Make it a key for previews of this stack.")] = False,
-    add: Annotated[bool, typer.Option("--add", help="Add the line on every host that is reached over SSH.")] = False,
+    login: Annotated[
+        str, typer.Option("--login", metavar="USER", help="Log in as USER: root, or one who may use sudo.")
+    ] = "",
+    ssh_from: Annotated[
+        list[str] | None,
+        typer.Option("--ssh-from", metavar="CIDR", help="Network from which SSH is reached; repeatable."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="With prepare: do not ask.")] = False,
+    json: AsJson = False,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="With key: make it one for previews of this stack.")
+    ] = False,
+    add: Annotated[bool, typer.Option("--add", help="With key: add the line on every host reached over SSH.")] = False,
     stack: StackName = "",
 ) -> None:
-    """Print the line of authorized_keys that lets a key look at a stack, for previews, and do nothing else.
+    """Check what hosts have of all that a prepared host has, or prepare them, or let a key look at a stack.
 
-    Set the private half as sshKey where previews run. It needs the agent of the last deployment, so deploy once before,
-    and again after an upgrade of Slipway.
+    `check` changes nothing. `prepare` (Debian 12 and 13, Ubuntu 22.04 and 24.04) shows what a host lacks, asks, and
+    brings it about. A second run finds nothing to do. A change of sshd or of the firewall with which nobody can log in
+    any more is put back.
 
-    Exit code: 0; 1 when a host cannot be reached or the file holds no public key; 2 for wrong usage.
+    `key FILE --preview` prints the line of authorized_keys that lets a key look at a stack, for previews, and do
+    nothing else. Set the private half as sshKey where previews run. It needs the agent of the last deployment, so
+    deploy once before, and again after an upgrade of Slipway.
+
+    Exit code: 0; with check: 0 when nothing differs. 1 when something differs, a host cannot be reached, a step failed
+    or the file holds no public key; 2 for wrong usage.
     """
-    if not preview:
-        raise typer.BadParameter("only keys for previews are made: add --preview", param_hint="'key'")
-    from slipway.cli.init.preview_key import add_line, authorized_line
-    from slipway.cli.printing import print_problems
+    if what is _What.KEY:
+        if not preview or not name or login or ssh_from or yes or json:
+            raise typer.BadParameter(
+                "key takes a FILE and --preview (only keys for previews are made), and maybe --add"
+            )
+    elif preview or add:
+        raise typer.BadParameter("--preview and --add are for a key")
+    elif what is _What.CHECK and yes:
+        raise typer.BadParameter("check changes nothing, so it has no --yes")
+    elif what is _What.PREPARE and json:
+        raise typer.BadParameter("prepare has no --json; check has")
+    networks = _networks(ssh_from or ())
     from slipway.releases.engine import read_stack
 
     found = read_stack(stack)
-    line = authorized_line(public_key, found.project, found.settings)
+    if what is _What.KEY:
+        _key(Path(name), found, add=add)
+    elif what is _What.PREPARE:
+        from slipway.cli.hosts.prepare import prepare
+
+        raise typer.Exit(0 if prepare(found.settings, name, login=login, ssh_from=networks, yes=yes) else 1)
+    else:
+        _check(found, name, login, networks, json=json)
+
+
+def _networks(given: list[str] | tuple[str, ...]) -> tuple[str, ...]:
+    from ipaddress import ip_network
+
+    try:
+        return tuple(str(ip_network(each)) for each in given)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}", param_hint="'--ssh-from'") from None
+
+
+def _check(found: Stack, name: str, login: str, networks: tuple[str, ...], *, json: bool) -> None:
+    from slipway.cli.hosts.check import check_document, check_hosts, chosen, report
+    from slipway.cli.printing import print_json, print_out, print_problems
+    from slipway.contract.problems import SlipwayError
+
+    results = check_hosts(chosen(found.settings, name, login), found.settings, networks)
+    document = check_document(found.settings.stack, results)
+    if json:
+        print_json(document)
+    else:
+        print_out(report(document))
+        for result in results.values():
+            if isinstance(result, SlipwayError):
+                print_problems(result.problems, found.settings.stack)
+    raise typer.Exit(0 if document["prepared"] else 1)
+
+
+def _key(file: Path, found: Stack, *, add: bool) -> None:
+    from slipway.cli.init.preview_key import add_line, authorized_line
+    from slipway.cli.printing import print_problems
+
+    line = authorized_line(file, found.project, found.settings)
     if not add:
         typer.echo(line)
         return

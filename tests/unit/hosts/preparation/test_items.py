@@ -1,0 +1,113 @@
+"""The list, and the scripts that are made of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+
+import pytest
+
+from slipway.agent.edge import containers
+from slipway.hosts.preparation.item import Item, Wanted
+from slipway.hosts.preparation.items import items
+from slipway.hosts.preparation.script import apply_script, check_script, results, whole_script
+
+WANTED = Wanted(
+    login_keys=("ssh-ed25519 AAAAC3",), volumes={"/dev/b": "/mnt/b", "/dev/a": "/mnt/a b"}, private=("10.0.0.0/8",)
+)
+LIST = items(WANTED)
+EVERY = pytest.mark.parametrize("item", LIST, ids=[item.id for item in LIST])
+
+
+def sh(script: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["sh", "-s"], input=script, capture_output=True, text=True, check=False, timeout=60)
+
+
+def item(check: str, apply: str = "", **changed: object) -> Item:
+    made = Item(id="one", title="One", why="because", check=check, apply=apply)
+    return dataclasses.replace(made, **changed)
+
+
+def test_every_item_has_a_name_of_its_own_and_says_why() -> None:
+    assert len({each.id for each in LIST}) == len({each.title for each in LIST}) == len(LIST)
+    assert all(each.title and len(each.title) <= 24 and each.why and each.check and each.apply for each in LIST)
+    assert [each.title for each in LIST if each.id.startswith("volume")] == ["volume at /mnt/a b", "volume at /mnt/b"]
+
+
+@EVERY
+def test_sh_can_read_every_script(item: Item) -> None:
+    for script in (check_script([item]), apply_script(item), whole_script([item])):
+        read = subprocess.run(["sh", "-n"], input=script, capture_output=True, text=True, check=False)
+        assert (read.returncode, read.stderr) == (0, "")
+
+
+@EVERY
+def test_every_check_says_something_wherever_it_runs(item: Item) -> None:
+    ended = sh(check_script([item]))
+    (result,) = results([item], ended.stdout)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert result.text
+    assert not result.text.startswith("its check"), result
+
+
+@pytest.mark.parametrize(
+    ("check", "state", "text"),
+    [
+        ("ok fine; ok too", "ok", "fine; too"),
+        ("ok fine; unknown who", "unknown", "who"),
+        ("ok fine; unknown who; differs bad; differs worse", "differs", "bad; worse"),
+        ("true", "unknown", "its check said nothing"),
+        ("no-such-program; exit 3", "unknown", "its check failed: sh: 1: no-such-program: not found"),
+        ("echo a line of another kind; ok fine", "ok", "fine"),
+        ("cat; ok its input is empty", "ok", "its input is empty"),
+    ],
+)
+def test_the_worst_that_a_check_says_is_what_there_is(check: str, state: str, text: str) -> None:
+    first, result, last = results(three := [item("ok"), item(check), item("ok")], sh(check_script(three)).stdout)
+    assert (first.state, last.state) == ("ok", "ok")
+    assert result.state == state
+    assert text.split(": ", maxsplit=1)[0] in result.text
+    assert text.rsplit(": ", maxsplit=1)[-1] in result.text
+
+
+def test_a_script_that_ended_early_leaves_the_rest_unknown() -> None:
+    assert [result.state for result in results([item(""), item("")], "slipway-item 0\nok\tfine\n")] == ["ok", "unknown"]
+    assert [result.state for result in results([item("")], "")] == ["unknown"]
+
+
+def test_the_whole_list_brings_about_what_differs_alone_and_ends_with_what_is_left(tmp_path: object) -> None:
+    there = item(f'[ -e {tmp_path}/a ] && ok a || differs "no a"', f"touch {tmp_path}/a", id="there")
+    never = item('differs "no b"', "echo trying >&2", id="never")
+    fails = item(f"[ -e {tmp_path}/c ] && ok c || differs 'no c'", f"false\ntouch {tmp_path}/c", id="fails")
+    unknown = item("unknown why", f"touch {tmp_path}/d", id="unknown")
+    first = sh(whole_script([there, never, fails, unknown]))
+    assert first.returncode == 1
+    assert first.stdout.splitlines() == ["slipway: there", "slipway: never", "slipway: fails"]
+    assert [line for line in first.stderr.splitlines() if "error" in line] == [
+        "slipway: error: never: no b", "slipway: error: fails: no c",
+    ]  # fmt: skip
+    again = sh(whole_script([there, unknown]))
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+
+
+def test_the_unit_that_drains_finds_the_edge_by_its_label() -> None:
+    (drain,) = (each for each in LIST if each.id == "drain")
+    assert f"--filter label={containers._NUMBER} " in drain.apply
+
+
+@pytest.mark.parametrize(
+    ("wanted", "line"),
+    [
+        (Wanted(), "define ssh_from_4 = { 0.0.0.0/0 }"),
+        (Wanted(), "define private_6 = { ::1 }"),
+        (Wanted(ports=(443, 80, 80)), "define ports = { 80, 443 }"),
+        (Wanted(ssh_from=("192.0.2.0/25", "192.0.2.128/25")), "define ssh_from_4 = { 192.0.2.0/24 }"),
+        (Wanted(ssh_from=("192.0.2.0/25",)), "define ssh_from_6 = { ::1 }"),
+        (Wanted(ssh_port=2222), "define ssh_port = { 2222 }"),
+    ],
+)
+def test_what_is_open_is_written_so_that_nftables_takes_it(wanted: Wanted, line: str) -> None:
+    (firewall,) = (each for each in items(wanted) if each.id == "firewall")
+    assert f"\n{line}\n" in firewall.apply
+    # Unless it is named, what is open already stays as it is.
+    assert ("[ -e /etc/slipway/open.nft ] || put" in firewall.apply) is (not wanted.ssh_from)
