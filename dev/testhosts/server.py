@@ -88,7 +88,7 @@ class TestHost:
         self.key_file = owner.key_file
         self.registry = f"127.0.0.1:{owner.registry_port}"
         self._plan = plan
-        self._owner = owner
+        self._owner, self.rootfs = owner, owner.rootfs
         self._folder = owner.folder / plan.name
         self._veth = f"{PREFIX}{os.getpid()}v{next(_CABLES)}"
         self._groups = f"{owner.mark}-{plan.number}"

@@ -54,7 +54,7 @@ def test_cloud_inits_own_schema_accepts_it(wanted: Wanted) -> None:
 def test_it_runs_the_whole_list_and_sh_can_read_that(wanted: Wanted) -> None:
     document = yaml.safe_load(user_data("web-1", wanted, PAIR))
     (file,) = document["write_files"]
-    assert document["runcmd"] == [["/bin/sh", file["path"]]]
+    assert document["runcmd"] == [["/bin/sh", "-c", f"/bin/sh {file['path']} > /var/log/slipway-prepare.log 2>&1"]]
     script = file["content"]
     steps = [line.split()[2] for line in script.splitlines() if line.startswith("step ")]
     assert steps == [item.id for item in items(wanted)]
