@@ -54,12 +54,12 @@ def prepared(host: TestHost, *ssh_from: str) -> None:
     assert prepare(settings_of(host), "", login="root", ssh_from=ssh_from, yes=True)
 
 
-def states(host: TestHost, login: str = "root") -> dict[str, str]:
+def states(host: TestHost, login: str = "root", of: str = "state") -> dict[str, str]:
     settings = settings_of(host)
     document = check_document("prepared", check_hosts(chosen(settings, "", login), settings, ()))
     (one,) = document["hosts"]
     assert one["problems"] == []
-    return {item["id"]: item["state"] for item in one["items"]}
+    return {item["id"]: item[of] for item in one["items"]}
 
 
 def as_root(host: TestHost) -> HostSettings:
@@ -142,9 +142,10 @@ def test_ports_that_containers_publish_are_closed_to_the_network_and_the_webs_ar
         with published(host, port, *options):
             assert answers(host, port) is (port in (80, 443)), port
             host.inside(["nft", "delete", "table", "inet", "slipway"])
-            opened = answers(host, port)
+            opened, plan = answers(host, port), states(host, of="text")["firewall"]
             host.inside(["nft", "-f", "/etc/slipway/firewall.nft"])
             assert opened, f"the firewall was not what closed {port}"
+            assert (f"{port}/tcp" in plan) is (port not in (80, 443)), plan
     assert answers_ssh(host)
 
 

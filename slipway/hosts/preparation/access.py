@@ -81,7 +81,8 @@ reload_ssh
     return Item(
         id="sshd",
         title="sshd",
-        why="passwords are guessed all day; few tries and little time leave room for those who have a key",
+        why="passwords are guessed all day; few tries and little time leave room for those who have a key. Who has "
+        "none cannot log in any more",
         check=check,
         apply=apply,
         root=True,

@@ -91,7 +91,7 @@ elif has pidof && pidof dockerd > /dev/null; then kill -HUP $(pidof dockerd); fi
         id="docker-settings",
         title="Docker: logs, networks",
         why="logs of containers fill the disk, an upgrade of Docker stops every container, and by default there is "
-        "room for 31 networks",
+        "room for 31 networks. Docker restarts, and containers go on running",
         check=f"has python3 || {{ differs 'there is no python3'; return; }}\n{_merge('check')}",
         apply=apply,
     )

@@ -101,8 +101,15 @@ def firewall(wanted: Wanted) -> Item:
     """The firewall. What is open stays as it is on the host, unless it is named."""
     content = _open(wanted)
     named = bool(wanted.ssh_from or wanted.private)
+    kept = "|".join(f"{port}/tcp" for port in (wanted.ssh_port, *wanted.ports))
     check = f"""
-nft list chain inet slipway forward > /dev/null 2>&1 || {{ differs "Slipway's is not loaded"; return; }}
+nft list chain inet slipway forward > /dev/null 2>&1 || {{
+    differs "Slipway's is not loaded"
+    closed=$(ss -Hltun | awk '{{ print $5 "/" $1 }}' | grep -vE '^(127[.]|\\[::1\\])' | sed 's/.*://' | sort -nu |
+        grep -vxE '{kept}|(68|546)/udp' | tr '\\n' ' ')
+    [ ! "$closed" ] || differs "it would close what is open now: ${{closed% }}"
+    return
+}}
 {file_check(_OPEN, content) if named else f'[ -e {_OPEN} ] || differs "there is no {_OPEN}"'}
 {file_check(_RULES, _TABLE)}
 {file_check(_UNIT, _SERVICE)}
