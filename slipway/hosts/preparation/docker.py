@@ -21,6 +21,13 @@ _WANTED = {
     "default-address-pools": [{"base": base, "size": 24} for base in ADDRESS_POOLS],
 }
 _FILE = "/etc/docker/daemon.json"
+# With live-restore on before the engine stops, containers go on running while it starts again.
+_RESTART = """
+live() { [ "$(docker info --format '{{.LiveRestoreEnabled}}' 2> /dev/null)" = true ]; }
+kill -HUP $(pidof dockerd) || :
+for _ in 1 2 3 4 5 6 7 8 9 10; do live && break; sleep 1; done
+if systemd && { live || [ ! "$(docker ps -q)" ]; }; then systemctl restart docker; fi
+"""
 _KEY = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"  # https://docs.docker.com/engine/install/debian/
 
 
@@ -81,12 +88,7 @@ python3 - {command} {_FILE} {shlex.quote(json.dumps(_WANTED))} "$swarm" <<'END_O
 
 def docker_settings() -> Item:
     """The engine's settings; what somebody has set already stays, and is named."""
-    # With live-restore on before the engine stops, containers go on running while it starts again.
-    apply = f"""
-{_merge("apply")}
-if systemd; then systemctl reload docker && systemctl restart docker
-elif has pidof && pidof dockerd > /dev/null; then kill -HUP $(pidof dockerd); fi
-"""
+    apply = f"{_merge('apply')}{_RESTART}"
     return Item(
         id="docker-settings",
         title="Docker: logs, networks",
