@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from slipway.contract.problems import Problem, SlipwayError, in_brief
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["bring_about", "check", "run_script"]
 
 _CHECK_SECONDS, _APPLY_SECONDS = 60, 900  # the packages of a fresh machine come over the network
+_AGAIN_SECONDS, _POLL_SECONDS = 10, 0.5
 
 
 async def run_script(connection: Connection, script: str, seconds: float = _CHECK_SECONDS) -> tuple[int, str, str]:
@@ -87,11 +89,16 @@ async def bring_about(host: HostSettings, key: str, items: Sequence[Item], done:
 
 
 async def _locked_out(host: HostSettings, key: str) -> str:
-    """Why nobody could log in any more; empty when one can."""
-    try:
-        async with reached(host, key) as second:
-            await run_script(second, "true\n")
-    except (SlipwayError, OSError, TimeoutError) as error:
-        reason = error.problems[0].what if isinstance(error, SlipwayError) else str(error)
-        return f"a second login failed with it, so what was there before was put back ({reason})"
-    return ""
+    """Why nobody could log in any more; empty when one can. While sshd starts anew, it refuses for a moment."""
+    until = time.monotonic() + _AGAIN_SECONDS
+    while True:
+        try:
+            async with reached(host, key) as second:
+                await run_script(second, "true\n")
+        except (SlipwayError, OSError, TimeoutError) as error:
+            reason = error.problems[0].what if isinstance(error, SlipwayError) else str(error)
+        else:
+            return ""
+        if time.monotonic() > until:
+            return f"a second login failed with it, so what was there before was put back ({reason})"
+        await asyncio.sleep(_POLL_SECONDS)
