@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slipway.contract.problems import Problem, SlipwayError, in_brief
 from slipway.hosts.connection import reached
@@ -18,34 +18,25 @@ if TYPE_CHECKING:
     from slipway.hosts.preparation.script import Result
     from slipway.settings.model import HostSettings
 
-__all__ = ["bring_about", "check", "run_script"]
+__all__ = ["bring_about", "check"]
 
 _CHECK_SECONDS, _APPLY_SECONDS = 60, 900  # the packages of a fresh machine come over the network
 _AGAIN_SECONDS, _POLL_SECONDS = 10, 0.5
 
 
-async def run_script(connection: Connection, script: str, seconds: float = _CHECK_SECONDS) -> tuple[int, str, str]:
-    """Run a script of sh, as root if that is possible: its exit code, its output, its errors.
-
-    Raises:
-        OSError: the connection is lost.
-        TimeoutError: it did not end in time.
-    """
-    process = await connection.start(AS_ROOT)
-    output, errors = await asyncio.wait_for(process.communicate(script.encode()), seconds)  # type: ignore[attr-defined]
-    code = process.returncode  # type: ignore[attr-defined]
-    return -1 if code is None else code, output.decode(errors="replace"), errors.decode(errors="replace")
-
-
 async def _run(connection: Connection, host: HostSettings, script: str, seconds: float) -> tuple[int, str, str]:
+    """Run a script of sh, as root if that is possible: its exit code, its output, its errors."""
     import asyncssh  # noqa: PLC0415  # 0.2 s, where a connection has loaded it already
 
     try:
-        return await run_script(connection, script, seconds)
+        process: Any = await connection.start(AS_ROOT)
+        output, errors = await asyncio.wait_for(process.communicate(script.encode()), seconds)
     except (TimeoutError, OSError, asyncssh.Error) as error:
         reason = f"no end within {seconds:.0f} s" if isinstance(error, TimeoutError) else f"connection lost: {error}"
         problem = Problem(f"it did not answer ({reason})", "what it has is not known", "slipway host check")
         raise SlipwayError(problem.on(host.name)) from None
+    code = -1 if process.returncode is None else process.returncode
+    return code, output.decode(errors="replace"), errors.decode(errors="replace")
 
 
 async def _checked(connection: Connection, host: HostSettings, items: Sequence[Item]) -> list[Result]:
@@ -76,7 +67,8 @@ async def bring_about(host: HostSettings, key: str, items: Sequence[Item], done:
             if saved := output.strip():
                 failure = failure or await _locked_out(host, key)
                 # The first connection is still open, whatever sshd or the firewall says to another one.
-                await run_script(connection, f"sh {saved}/back {saved}" if failure else f"rm -rf {saved}")
+                end = f"sh {saved}/back {saved}" if failure else f"rm -rf {saved}"
+                await _run(connection, host, end, _CHECK_SECONDS)
             if not failure:
                 (result,) = await _checked(connection, host, [item])
                 if result.state == "differs":
@@ -94,9 +86,9 @@ async def _locked_out(host: HostSettings, key: str) -> str:
     while True:
         try:
             async with reached(host, key) as second:
-                await run_script(second, "true\n")
-        except (SlipwayError, OSError, TimeoutError) as error:
-            reason = error.problems[0].what if isinstance(error, SlipwayError) else str(error)
+                await _run(second, host, "true\n", _CHECK_SECONDS)
+        except SlipwayError as error:
+            reason = error.what
         else:
             return ""
         if time.monotonic() > until:
