@@ -5,10 +5,12 @@ from __future__ import annotations
 from slipway.settings.engine_errors import reported_to_pulumi
 
 with reported_to_pulumi():
+    from slipway.hosts.hetzner.machines import with_machines
     from slipway.hosts.host_sessions import HostSessions
     from slipway.settings.program import program_settings
 
     settings, problems = program_settings()
+    settings = with_machines(settings)
     sessions = HostSessions(settings, reach=not problems)  # connects while Compose reads and the rest is imported
 
     from slipway.compose.release_source import application_of
@@ -19,15 +21,19 @@ with reported_to_pulumi():
 
     from components.deployment import ComposeDeployment, ComposeDeploymentArgs
     from components.github import GitHubEnvironment, GitHubEnvironmentArgs
+    from components.hetzner import HetznerServers, HetznerServersArgs
     from components.host import Host, HostArgs
     from components.images import RegistryImages, RegistryImagesArgs
     from slipway.compose.git import read_revision
-    from slipway.hosts.preflight import look_at_hosts, warn
+    from slipway.hosts.hetzner.look import look_at_cloud
+    from slipway.hosts.hetzner.when_ready import when_ready
+    from slipway.hosts.preflight import View, look_at_hosts, warn
     from slipway.releases.github_repository import look_at_repository
 
     revision = application.revision or read_revision(settings.application)
     repository = look_at_repository(settings)
-    view = look_at_hosts(settings, application, sessions)
+    cloud = look_at_cloud(settings, application.stack)
+    view = look_at_hosts(settings, application, sessions, cloud.pending if cloud else None)
     warn(settings, application)
 
     images = RegistryImages(
@@ -40,15 +46,18 @@ with reported_to_pulumi():
             live_edge=view.live_edge,
         ),
     )
-    hosts = [
-        Host(name, HostArgs(machine=machine, private_key=settings.private_key(), probe=view.probes[name]))
-        for name, machine in view.machines.items()
-    ]
     if repository:
         GitHubEnvironment(application.stack, GitHubEnvironmentArgs(settings=settings, repository=repository))
-    deployment = ComposeDeployment(
-        application.stack,
-        ComposeDeploymentArgs(
+    servers = HetznerServers(application.stack, HetznerServersArgs(settings=settings, cloud=cloud)) if cloud else None
+
+    def converge(view: View) -> ComposeDeployment:
+        """Deploy to the hosts, once all of them are there."""
+        key, needs = settings.private_key(), servers.resources if servers else {}
+        hosts = [
+            Host(name, HostArgs(machine=machine, private_key=key, probe=view.probes[name], needs=needs.get(name, ())))
+            for name, machine in view.machines.items()
+        ]
+        args = ComposeDeploymentArgs(
             settings=settings,
             application=application,
             revision=revision,
@@ -57,9 +66,9 @@ with reported_to_pulumi():
             edge=images.edge,
             settled=view.settled,
             plan=view.plan,
-        ),
-    )
+        )
+        return ComposeDeployment(application.stack, args)
 
-    pulumi.export("release", deployment.release)
-    pulumi.export("urls", deployment.urls)
-    pulumi.export("hosts", deployment.summary)
+    machines = servers.machines if servers else None
+    for name, value in when_ready(settings, application, view, machines, converge).items():
+        pulumi.export(name, value)

@@ -15,14 +15,14 @@ import pulumi
 from pydantic.alias_generators import to_camel
 
 from slipway.releases.github_repository import COMPONENT
-from slipway.settings.github import NOTHING
+from slipway.settings.blocks.github import NOTHING
 from slipway.settings.rules.github import github_secret
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from slipway.releases.github_repository import RepositoryView
-    from slipway.settings.github import RulesetSettings
+    from slipway.settings.blocks.github import RulesetSettings
     from slipway.settings.model import Settings
 
 __all__ = ["GitHubEnvironment", "GitHubEnvironmentArgs"]

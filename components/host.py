@@ -18,7 +18,7 @@ from slipway.hosts.connection import OTHER_SHELLS, for_any_shell
 from slipway.settings.model import pinned_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from slipway.settings.model import BastionSettings, HostSettings
 
@@ -37,6 +37,8 @@ class HostArgs:
     """Private key for it and its bastion; unused for this machine."""
     probe: Mapping[str, Any]
     """What its agent reported before anything was planned (slipway/contract/schemas/probe.schema.json)."""
+    needs: Sequence[pulumi.Resource] = ()
+    """What makes the machine: it goes last, when nothing is left to be taken off it."""
 
 
 class Host(pulumi.ComponentResource):
@@ -52,6 +54,7 @@ class Host(pulumi.ComponentResource):
         self.machine = args.machine
         self.probe = args.probe
         # `pulumi config set` takes the last line end away, an environment variable keeps it: the same key either way
+        self._needs = [*args.needs]
         self._private_key = args.private_key.strip() + "\n"
         self.name = pulumi.Output.from_input(name)
         self.address = pulumi.Output.from_input("127.0.0.1" if args.machine.local else args.machine.address)
@@ -73,6 +76,7 @@ class Host(pulumi.ComponentResource):
         shown in previews and errors and must not. What it prints on stderr is shown while it runs; its stdout is the
         resource's output.
         """
+        opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=self._needs))
         options: dict[str, Any] = {
             "create": create,
             "update": create,

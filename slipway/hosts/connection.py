@@ -158,6 +158,9 @@ async def reached(host: HostSettings, private_key: str) -> AsyncIterator[Connect
     if host.local:
         yield LocalConnection()
         return
+    if not host.made:
+        what = f"host {host.name} does not exist yet, or was not ready when it was last waited for"
+        raise SlipwayError(what, "nothing runs there that is known", "slipway up")
     asyncssh = load_asyncssh()
     async with contextlib.AsyncExitStack() as stack:
         machine: HostSettings | BastionSettings = host

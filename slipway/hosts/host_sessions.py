@@ -55,7 +55,7 @@ class HostSessions:
     async def _reach(self) -> None:
         """Start connecting to every host; whoever needs the connection awaits its task."""
         for host in self._settings.hosts:
-            if host.name not in self._reached:
+            if host.made and host.name not in self._reached:
                 context = reached(host, self._settings.private_key())
                 task = asyncio.ensure_future(self._exits.enter_async_context(context))
                 task.add_done_callback(lambda done: done.cancelled() or done.exception())  # reported by `open`, if ever

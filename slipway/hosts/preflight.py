@@ -7,7 +7,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -20,7 +20,7 @@ from slipway.hosts.fleet import Fleet, require_parallel
 from slipway.hosts.host_sessions import full_disk
 from slipway.hosts.ownership import not_ours
 from slipway.hosts.plans import Plans
-from slipway.hosts.records import read_deployed, read_records
+from slipway.hosts.records import Records, read_deployed, read_records
 from slipway.images.build_cache import check_builder
 from slipway.settings.model import OFFLINE
 from slipway.settings.registry_names import address_of, api_url
@@ -53,6 +53,8 @@ class View:
     plan: Callable[[str, str, Mapping[str, str]], Awaitable[dict[str, Any]]] | None = None
     """Takes a host's name, its deployment document and the fingerprints of its secrets, gives what that would do
     (plan.schema.json); None in an update."""
+    pending: Mapping[str, str] = field(default_factory=dict)
+    """Host → why it is not yet as it will be: `created`, `rebuilt` or `resized` (see `hetzner`)."""
 
     @property
     def live_images(self) -> dict[str, str]:
@@ -69,21 +71,33 @@ class View:
         return next((str(edge["image"]) for edge in edges if edge.get("image")), "")
 
 
-def look_at_hosts(settings: Settings, application: Application, sessions: HostSessions) -> View:
+def look_at_hosts(
+    settings: Settings, application: Application, sessions: HostSessions, pending: Mapping[str, str] | None = None
+) -> View:
     """Look at every host and at the registry, side by side.
+
+    Where hosts are `pending`, to be created or changed first, an update only looks for what is wrong on the others, and
+    a preview plans those that do not exist yet from nothing.
 
     Raises:
         SlipwayError: with the problems of all of them.
     """
     machines = {host.name: host for host in settings.hosts}
+    if unmade := [name for name, host in machines.items() if not host.made and pending is None]:
+        raise SlipwayError(
+            f"__main__.py makes no {', '.join(unmade)}, which are in hetzner.servers",
+            "it is of a version of Slipway that knew no servers at Hetzner",
+            "slipway upgrade, and take over the __main__.py of its template",
+        )
     if settings.preview == OFFLINE:
         sessions.close()
         return _as_recorded(settings, application, machines)
-    updating = not pulumi.runtime.is_dry_run()
+    previewing, pending = pulumi.runtime.is_dry_run(), pending or {}
+    updating = not previewing and not pending
     together = updating and len(machines) > 1
     if together:
         require_parallel(len(machines), getattr(pulumi.runtime.settings.SETTINGS, "parallel", None))
-    fleet, plans = Fleet(machines), None if updating else Plans(sessions)
+    fleet, plans = Fleet(machines), Plans(sessions) if previewing else None
     attended = plans.attend if plans else fleet.attend if together else None
     deployed = _deployed(settings.stack)
     with ThreadPoolExecutor(1) as pool:
@@ -114,10 +128,18 @@ def look_at_hosts(settings: Settings, application: Application, sessions: HostSe
             )
         if plans and probe["agent"] != pack_agent().version:  # of the last deployment, for a key that only looks
             pulumi.log.warn(f"host {host}: its agent is of another version of Slipway, so its plan may differ")
+    nothing = Records({})
+    there = frozenset(probes)
+    imagined = {host: nothing.probe(host) for host in machines if host not in there}
+
+    def plan(host: str, document: str, fingerprints: Mapping[str, str]) -> Awaitable[dict[str, Any]]:
+        return plans.of(host, document) if plans and host in there else nothing.plan(host, document, fingerprints)
+
     return View(
         machines=machines,
-        probes=probes,
-        plan=(lambda host, document, _: plans.of(host, document)) if plans else None,
+        probes={**probes, **imagined},
+        pending=pending,
+        plan=plan if plans else None,
         settled=(lambda host: sessions.call(fleet.settled, host)) if together else None,
     )
 

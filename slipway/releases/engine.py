@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from slipway.settings.model import Settings
 
 __all__ = [
-    "Engine", "Stack", "engine_of", "known_stacks", "last_words", "listed_stacks", "output_of", "program_folder",
-    "read_stack", "setting_sources", "settings_of", "stack_of",
+    "Engine", "Stack", "engine_of", "known_stacks", "last_words", "listed_stacks", "located", "output_of",
+    "program_folder", "read_stack", "setting_sources", "settings_of", "stack_of",
 ]  # fmt: skip
 
 _ENGINE_SECONDS = 120  # a remote state behind a slow link; decrypting with a cloud key
@@ -160,7 +160,15 @@ def settings_of(engine: Engine) -> Settings:
     configured = engine.configuration()
     from slipway.settings.load import load_settings  # noqa: PLC0415  # the engine decrypts meanwhile
 
-    return load_settings(**setting_sources(engine, configured))
+    return located(engine, load_settings(**setting_sources(engine, configured)))
+
+
+def located(engine: Engine, settings: Settings) -> Settings:
+    """The settings with the addresses of the machines at Hetzner that the last update made."""
+    if not settings.hetzner.servers:
+        return settings
+    done = engine.ask("stack", "output", "machines", "--json")  # not there before a first update
+    return settings.located(json.loads(done.stdout)) if done.returncode == 0 else settings
 
 
 def setting_sources(engine: Engine, configured: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

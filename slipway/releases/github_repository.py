@@ -14,7 +14,7 @@ from urllib.parse import quote
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts.records import outputs_in_state
 from slipway.releases.github_settings import api_in
-from slipway.settings.github import MOST_SECRETS
+from slipway.settings.blocks.github import MOST_SECRETS
 from slipway.settings.setting_files import config_set
 
 if TYPE_CHECKING:

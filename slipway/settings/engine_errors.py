@@ -12,7 +12,7 @@ from slipway.contract.redaction import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["raised_to_pulumi", "reported_to_pulumi"]
+__all__ = ["raised_to_pulumi", "reported_to_pulumi", "shown"]
 
 _Given = TypeVar("_Given")
 _Made = TypeVar("_Made")
@@ -31,7 +31,7 @@ def raised_to_pulumi(function: Callable[[_Given], _Made]) -> Callable[[_Given], 
         except SlipwayError as error:
             import pulumi  # noqa: PLC0415  # loaded already where anything is applied
 
-            raise pulumi.RunError(_shown(error.of_stack(pulumi.get_stack()))) from None
+            raise pulumi.RunError(shown(error.of_stack(pulumi.get_stack()))) from None
 
     return raising
 
@@ -49,11 +49,12 @@ def reported_to_pulumi() -> Iterator[None]:
         import pulumi  # noqa: PLC0415  # 0.3 s that a command line that needs no engine need not pay
 
         error = error.of_stack(pulumi.get_stack())
-        pulumi.log.error(f"\n{_shown(error)}" if len(error.problems) > 1 else _shown(error))
+        pulumi.log.error(f"\n{shown(error)}" if len(error.problems) > 1 else shown(error))
         raise SystemExit(_REPORTED) from None
     finally:
         gc.enable()
 
 
-def _shown(error: SlipwayError) -> str:
+def shown(error: SlipwayError) -> str:
+    """An error as the engine may print it."""
     return "\n".join(map(printable, str(error).splitlines()))

@@ -19,10 +19,12 @@ from pydantic.alias_generators import to_camel, to_snake
 from slipway.contract.host_paths import HOME_VARIABLE
 from slipway.contract.plan import PLANS_VARIABLE
 from slipway.contract.problems import Problem, SlipwayError
+from slipway.settings.blocks.github import GitHubSettings, ReviewerSettings, RulesetSettings
+from slipway.settings.blocks.hetzner import TOKEN_KEY, HetznerSettings, ServerSettings, VolumeSettings
+from slipway.settings.blocks.notify import NotifySettings
 from slipway.settings.deploy_origin import in_pull_request
 from slipway.settings.dotenv_file import Dotenv, dotenv_entries, plain_places, read_dotenv
 from slipway.settings.edge_settings import tls_is_meant
-from slipway.settings.github import GitHubSettings, ReviewerSettings, RulesetSettings
 from slipway.settings.model import (
     OFFLINE,
     PREFIX,
@@ -34,7 +36,7 @@ from slipway.settings.model import (
     is_secret,
     known_keys,
 )
-from slipway.settings.notify_settings import NotifySettings
+from slipway.settings.rules.hetzner import hetzner_token
 from slipway.settings.rules.stack import broken_rules
 from slipway.settings.setting_files import (
     config_rm,
@@ -61,7 +63,8 @@ _FOREIGN_NAMES = (HOME_VARIABLE, PLANS_VARIABLE, "SLIPWAY_KEEP_GO_CACHE", "SLIPW
 _BY_ENTRY = ("variables", "secrets")
 _BLOCKS: dict[object, type[BaseModel]] = {
     "hosts": HostSettings, "bastion": BastionSettings, "github": GitHubSettings, "reviewers": ReviewerSettings,
-    "ruleset": RulesetSettings, "notify": NotifySettings,
+    "ruleset": RulesetSettings, "notify": NotifySettings, "hetzner": HetznerSettings, "servers": ServerSettings,
+    "volume": VolumeSettings,
 }  # fmt: skip
 _STACK, _ENVIRONMENT, _DOTENV = "stack configuration", "environment", ".env"
 
@@ -243,11 +246,17 @@ def collect_settings(**given: Unpack[StackSources]) -> tuple[Settings, list[Prob
         {key.removeprefix(prefix): value for key, value in given["configuration"].items() if key.startswith(prefix)}
     )
     environment = given.get("environment")
-    sources.take_variables(os.environ if environment is None else environment, _ENVIRONMENT)
+    environment = os.environ if environment is None else environment
+    sources.take_variables(environment, _ENVIRONMENT)
     problems = [*dotenv.problems, *sources.problems]
     sources.values.setdefault("production", stack in ("production", "prod"))
 
     settings, unusable = _validated(stack, sources)
+    token, plain = hetzner_token(stack, given["configuration"], given["encrypted"], environment)
+    machines = {"hosts": [*settings.hosts, *settings.hetzner.hosts()], "hetzner_token": SecretStr(token)}
+    machines["hetzner_token_kept"] = TOKEN_KEY in given["configuration"]
+    settings = settings.model_copy(update=machines)
+    problems += plain if settings.hetzner.servers else []
     if "https" not in sources.values:
         settings = settings.model_copy(update={"https": tls_is_meant(settings)})
     if "preview" not in sources.values and settings.production and in_pull_request():

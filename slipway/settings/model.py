@@ -6,17 +6,18 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, Field, SecretStr
 from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from slipway.contract.deployment import ERROR_RELATIVE, LATENCY_RELATIVE, MINIMUM_REQUESTS
 from slipway.contract.redaction import Redactor
-from slipway.settings.github import NOTHING, GitHubSettings, RepositoryName
-from slipway.settings.notify_settings import NotifyName, NotifySettings, targets
+from slipway.settings.blocks.github import NOTHING, GitHubSettings, RepositoryName
+from slipway.settings.blocks.hetzner import NO_SERVERS, HetznerSettings
+from slipway.settings.blocks.hosts import LOCAL_ADDRESS, BastionSettings, HostSettings
+from slipway.settings.blocks.notify import NotifyName, NotifySettings, targets
 from slipway.settings.quantities import OptionalDuration, Share  # noqa: TC001  # pydantic reads them at run time
 from slipway.settings.values import (
-    Address,
     Adopted,
     AuthorityUrl,
     Domain,
@@ -30,7 +31,6 @@ from slipway.settings.values import (
     StackOnHost,
     Tag,
     TrustedProxy,
-    User,
     VolumeKeyOrAll,
     Webhook,
     matching,
@@ -41,6 +41,8 @@ from slipway.settings.values import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydantic.fields import FieldInfo
 
     from slipway.notify.delivery import Target
@@ -50,7 +52,6 @@ __all__ = [
     "is_secret", "known_keys", "pinned_key",
 ]  # fmt: skip
 
-LOCAL_ADDRESS = "local"
 _WATCH_SECONDS = 3600  # of production, when nothing else is set
 
 ONLINE: Final = "online"
@@ -62,46 +63,6 @@ _SECRET_ENTRY = re.compile(r"notify(\.[\w-]+|\[[^\]]*\])\.url")  # of another se
 
 PREFIX = "SLIPWAY_"
 """How the names of settings begin in the environment and in `.env`."""
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True, hide_input_in_errors=True
-    )
-
-
-class BastionSettings(_Model):
-    """The SSH host that one must go through to reach another."""
-
-    address: Address = Field(description="name or IP address")
-    user: User = Field("root", description="SSH user")
-    port: int = Field(22, ge=1, le=65535, description="SSH port")
-    host_key: str = Field("", description="pinned public host key, as ssh-keyscan prints it")
-
-
-class HostSettings(_Model):
-    """A machine with Docker and Python 3: reached over SSH, or this one (address `local`)."""
-
-    name: Annotated[
-        str, matching(r"[a-z0-9][a-z0-9-]{0,40}", "is not 1 to 41 lower-case letters, digits and dashes")
-    ] = Field(description="short name, unique in the stack")
-    address: Address = Field(description="name or IP address; `local` for this machine")
-    user: User = Field("root", description="SSH user; must be allowed to use Docker")
-    port: int = Field(22, ge=1, le=65535, description="SSH port")
-    host_key: str = Field("", description="pinned public host key, as ssh-keyscan prints it")
-    bastion: BastionSettings | None = Field(None, description="SSH host to go through")
-
-    @property
-    def local(self) -> bool:
-        """Whether this is the machine that Slipway itself runs on."""
-        return self.address == LOCAL_ADDRESS
-
-    @property
-    def authority(self) -> str:
-        """How it stands in a URL."""
-        if self.local:
-            return "127.0.0.1"
-        return f"[{self.address}]" if ":" in self.address else self.address  # RFC 3986, section 3.2.2
 
 
 class Settings(BaseSettings):
@@ -168,6 +129,11 @@ class Settings(BaseSettings):
     hosts: Annotated[list[HostSettings], BeforeValidator(tolerate_json)] = Field(
         default_factory=list, description="machines to deploy to: name, address, user, port, hostKey, bastion"
     )
+    hetzner: Annotated[HetznerSettings, BeforeValidator(tolerate_json)] = Field(
+        NO_SERVERS, description="machines at Hetzner that `pulumi up` makes, beside `hosts`: servers, sshFrom, network"
+    )
+    hetzner_token: SecretStr = Field(SecretStr(""), exclude=True, description="token of Hetzner's API")
+    hetzner_token_kept: bool = Field(default=False, exclude=True, description="whether the stack's file has it")
     ssh_key: SecretStr = Field(SecretStr(""), description="private key for the hosts, in OpenSSH or PEM form")
     ssh_key_file: str = Field("", description="file with that private key, instead of sshKey")
 
@@ -300,6 +266,13 @@ class Settings(BaseSettings):
     def watch_seconds(self) -> int:
         """How long a release is watched after it went live; 0 for not at all."""
         return round(self.watch if self.watch is not None else _WATCH_SECONDS if self.production else 0)
+
+    def located(self, known: Mapping[str, Mapping[str, str]]) -> Settings:
+        """With what is known of hosts that `hetzner` makes: name → `address` and `hostKey`."""
+        about = {name: {"address": each["address"], "host_key": each["hostKey"]} for name, each in known.items()}
+        made = self.hetzner.machines
+        hosts = [host.model_copy(update=about.get(host.name) if host.name in made else None) for host in self.hosts]
+        return self.model_copy(update={"hosts": hosts})
 
     def registry_login(self) -> dict[str, str]:
         """`username` and `password` of the registry; empty without a username."""

@@ -20,7 +20,8 @@ from pydantic.fields import FieldInfo
 
 from slipway.cli.command_groups import COMMANDS
 from slipway.cli.main import app
-from slipway.settings.github import GitHubSettings, ReviewerSettings, RulesetSettings
+from slipway.settings.blocks.github import GitHubSettings, ReviewerSettings, RulesetSettings
+from slipway.settings.blocks.hetzner import HetznerSettings, ServerSettings, VolumeSettings
 from slipway.settings.model import PREFIX, BastionSettings, HostSettings, known_keys
 from slipway.settings.quantities import Kind
 from slipway.x_slipway.routing import RateLimit, Redirect, Route
@@ -114,6 +115,15 @@ def github_table() -> str:
     return "\n".join(rows)
 
 
+def hetzner_table() -> str:
+    rows = [_row("key of `hetzner`", "type", "default", "meaning"), _row(*["---"] * 4)]
+    blocks = ("| `servers` ", "| `servers[].volume` ")
+    rows += [row for row in _fields(HetznerSettings, "", camel=True) if not row.startswith(blocks)]
+    rows += [row for row in _fields(ServerSettings, "servers[].", camel=True) if not row.startswith(blocks)]
+    rows += _fields(VolumeSettings, "servers[].volume.", camel=True)
+    return "\n".join(rows)
+
+
 def extension_table() -> str:
     rows = [_row("key of `x-slipway`", "type", "default", "meaning"), _row(*["---"] * 4)]
     blocks = tuple(f"| `{key}` " for key in ("redirect", "rateLimit", "canary", "migrate"))
@@ -129,7 +139,10 @@ def extension_table() -> str:
     return "\n".join(rows)
 
 
-TABLES = {"settings": settings_table, "hosts": hosts_table, "github": github_table, "x-slipway": extension_table}
+TABLES = {
+    "settings": settings_table, "hosts": hosts_table, "hetzner": hetzner_table, "github": github_table,
+    "x-slipway": extension_table,
+}  # fmt: skip
 
 
 def _section(text: str, name: str) -> re.Match[str]:

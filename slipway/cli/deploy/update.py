@@ -118,6 +118,19 @@ def _end(run: EngineRun, story: Story, code: int, seconds: float, *, command: st
     return errors
 
 
+# Codes in errors of Hetzner's API: https://docs.hetzner.cloud/reference/cloud#errors
+_HETZNER = {
+    "resource_limit_exceeded": (
+        "Hetzner limits how many of these an account has, and that limit is reached",
+        "ask for more at https://console.hetzner.cloud (Limits), or remove some",
+    ),
+    "resource_unavailable": (
+        "Hetzner has none of these to give at that place now",
+        "choose another type or location in hetzner.servers, or wait",
+    ),
+}
+
+
 def engine_error(run: EngineRun, story: Story, code: int, command: str, engine: Engine, *, what: str = "up") -> str:
     """The family's form of an error that is the engine's own; `what` it ran, `command` is to be run again."""
     if run.stopping:
@@ -130,4 +143,7 @@ def engine_error(run: EngineRun, story: Story, code: int, command: str, engine: 
     meaning, fix = f"{done}; its own words above say what to fix", f"fix that, then {command}"
     if "no stack named" in reason:
         meaning, fix = engine.absent()
+    for code_of_hetzner, (why, way_out) in _HETZNER.items():
+        if code_of_hetzner in run.output:
+            meaning, fix = f"{done}; {why}", f"{way_out}, then {command}"
     return str(SlipwayError(f"pulumi {what} failed ({reason})", meaning, fix))

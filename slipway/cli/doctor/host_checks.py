@@ -67,6 +67,8 @@ def hosts(settings: Settings, application: Application | None) -> list[CheckResu
 async def _look(host: HostSettings, key: str, stack: str) -> _HostState | SlipwayError | str:
     if not host.local and not key:
         return "no private key is set"
+    if not host.made:
+        return "`pulumi up` makes it"
     if not host.local and not one_host_key(host.host_key):
         return "no host key is pinned"
     sockets = "cat /proc/net/tcp /proc/net/tcp6 2>/dev/null; true"

@@ -10,7 +10,7 @@ from slipway.contract.commands import of_stack
 from slipway.contract.problems import Problem
 from slipway.images.image_check import missing_images
 from slipway.releases.backend.store import backend_url, is_cloud, place_of
-from slipway.releases.engine import Engine, known_stacks, setting_sources
+from slipway.releases.engine import Engine, known_stacks, located, setting_sources
 from slipway.releases.locks.engine_locks import stack_locks
 from slipway.settings.load import collect_settings
 from slipway.settings.registry_names import address_of
@@ -56,7 +56,7 @@ def settings(engine: Engine, configured: Mapping[str, Mapping[str, Any]]) -> tup
     hosts = ", ".join(host.name for host in found.hosts)
     right = good("settings", f"nothing is wrong with them; hosts: {hosts}")
     weak = warnings("settings", *weak_secrets(found, refused=False))
-    return found, [*(wrongs("settings", *problems) or [right]), *weak]
+    return located(engine, found), [*(wrongs("settings", *problems) or [right]), *weak]
 
 
 def application(found: Settings) -> tuple[Application, list[CheckResult]]:

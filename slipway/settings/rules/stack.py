@@ -13,6 +13,7 @@ from slipway.settings.certificates import certificate_problems
 from slipway.settings.edge_settings import edge_problems
 from slipway.settings.model import is_secret
 from slipway.settings.rules.github import github_problems
+from slipway.settings.rules.hetzner import hetzner_problems
 from slipway.settings.secrets.forms import passwords_in_urls
 from slipway.settings.secrets.rules import (
     GUESSED,
@@ -50,6 +51,7 @@ def broken_rules(settings: Settings) -> list[Problem]:
         *edge_problems(settings),
         *certificate_problems(settings),
         *github_problems(settings),
+        *hetzner_problems(settings),
         *weak_secrets(settings, refused=True),
     ]
 
@@ -66,7 +68,7 @@ def _host_problems(settings: Settings) -> Iterator[Problem]:
     yield from _repeated_hosts(settings.hosts)
     for index, host in enumerate(settings.hosts):
         for path, machine in ((f"hosts[{index}]", host), (f"hosts[{index}].bastion", host.bastion)):
-            if machine is not None and not host.local and not one_host_key(machine.host_key):
+            if machine is not None and host.made and not host.local and not one_host_key(machine.host_key):
                 stated = "has no pinned host key" if not machine.host_key else "has a host key that is not a public key"
                 yield Problem.about(
                     f"{path}.hostKey",
@@ -89,7 +91,7 @@ def _repeated_hosts(hosts: Sequence[HostSettings]) -> Iterator[Problem]:
             "rename one of them in the stack file",
         )
     machines: dict[tuple[str, int], str] = {}
-    for host in hosts:
+    for host in (each for each in hosts if each.made):
         place = (host.address.lower(), 0 if host.local else host.port)
         other = machines.setdefault(place, host.name)
         if other != host.name:

@@ -216,6 +216,18 @@ def test_an_error_of_the_engines_own_is_quoted_and_put_in_the_familys_form(engin
 
 
 @pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("resource_limit_exceeded", "that limit is reached — ask for more at https://console.hetzner.cloud (Limits)"),
+        ("resource_unavailable", "at that place now — choose another type or location in hetzner.servers, or wait"),
+    ],
+)
+def test_what_hetzner_refuses_comes_with_the_way_out(engine: Engine, code: str, words: str) -> None:
+    _, _, error = _run(engine(code=255, said=f"error: server limit exceeded ({code})"), "--stack", "x")
+    assert words in error
+
+
+@pytest.mark.parametrize(
     ("asked", "meaning", "fix"),
     [
         ("prodction", "did you mean 'production'?", "pulumi stack ls"),

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from samples import LOCAL, REMOTE, application, probe, settings
 
 from slipway.contract.problems import SlipwayError
+from slipway.hosts.agent_package import pack_agent
 from slipway.hosts.preflight import look_at_hosts
-from slipway.hosts.records import Deployed, read_deployed
+from slipway.hosts.records import Deployed, Records, read_deployed
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from slipway.settings.model import Settings
 
 
 class Sessions:
@@ -125,3 +129,57 @@ def test_the_state_of_a_stack_is_that_of_its_organization(
     sessions: Any = Sessions({"here": probe()})
     look_at_hosts(settings(tmp_path, hosts=[LOCAL]), shop, sessions)
     assert names == [asked]
+
+
+class Asked(Sessions):
+    """What the hosts are asked for, too."""
+
+    def open(self, *_: object, **how: object) -> dict[str, Any]:
+        self.how = how
+        return self.probes
+
+
+def machines(folder: Path) -> Settings:
+    """A host that is there, and a server that is not made yet."""
+    block = {"servers": [{"name": "web", "type": "cx23", "location": "fsn1"}], "sshFrom": ["::/0"]}
+    stack = settings(folder, hosts=[LOCAL], hetzner=block)
+    return stack.model_copy(update={"hosts": [*stack.hosts, *stack.hetzner.hosts()]})
+
+
+def test_an_update_that_makes_servers_first_looks_at_the_others_and_leaves_nothing_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pulumi.runtime.is_dry_run", lambda: False)
+    shop = application(tmp_path, "services: {web: {image: nginx}}", hosts=[LOCAL])
+    sessions: Any = Asked({"here": probe()})
+    view = look_at_hosts(machines(tmp_path), shop, sessions, {"web": "created"})
+    assert (sessions.how["install"], sessions.how["certificate"], sessions.how["look"]) == (False, False, "probe")
+    assert {*view.probes} == {"here", "web"}
+    assert (view.pending, view.plan, view.settled) == ({"web": "created"}, None, None)
+
+
+def test_a_preview_plans_a_server_that_does_not_exist_from_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pulumi.runtime.is_dry_run", lambda: True)
+    shop = application(tmp_path, "services: {web: {image: nginx}}", hosts=[LOCAL])
+    sessions: Any = Asked({"here": probe(agent=pack_agent().version)})
+    view = look_at_hosts(machines(tmp_path), shop, sessions, {"web": "created"})
+    assert view.probes["web"]["live"] is None
+    planned: list[str] = []
+
+    async def plan(_self: Records, host: str, *_: object) -> dict[str, Any]:
+        planned.append(host)
+        return {}
+
+    monkeypatch.setattr(Records, "plan", plan)
+    assert view.plan
+    asyncio.run(view.plan("web", "{}", {}))  # type: ignore[arg-type]
+    assert planned == ["web"]
+
+
+def test_a_program_that_makes_no_servers_is_told_so(tmp_path: Path) -> None:
+    shop = application(tmp_path, "services: {web: {image: nginx}}", hosts=[LOCAL])
+    sessions: Any = Asked({"here": probe()})
+    with pytest.raises(SlipwayError, match=r"__main__\.py makes no web, which are in hetzner\.servers"):
+        look_at_hosts(machines(tmp_path), shop, sessions)

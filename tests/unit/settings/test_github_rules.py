@@ -8,7 +8,7 @@ import pytest
 from samples import CANARY, load, problems_of_loading, settings
 
 from slipway.contract.problems import Problem
-from slipway.settings.github import NOTHING
+from slipway.settings.blocks.github import NOTHING
 from slipway.settings.rules.github import github_secret
 
 REPOSITORY = {"githubRepository": "acme/shop"}

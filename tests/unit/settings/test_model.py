@@ -52,7 +52,7 @@ def test_every_setting_with_a_secret_value_is_a_secret_key() -> None:
 def test_lists_and_mappings_are_known_as_such() -> None:
     assert container_keys() == {
         "composeFile", "profiles", "platforms", "images", "hosts", "variables", "secrets", "removeVolumes", "moveFrom",
-        "trustedProxies", "adoptVolumes", "adoptNetworks", "neighbours", "notify", "github",
+        "trustedProxies", "adoptVolumes", "adoptNetworks", "neighbours", "notify", "github", "hetzner",
     }  # fmt: skip
 
 

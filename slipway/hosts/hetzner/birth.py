@@ -1,0 +1,76 @@
+"""A new server, from its user data until it can be deployed to."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import pulumi
+
+from slipway.contract.problems import SlipwayError
+from slipway.contract.redaction import printable
+from slipway.hosts.connection import reached
+from slipway.hosts.preparation.cloud_init import STATUS_COMMAND, HostKeyPair, Wanted, user_data
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from slipway.hosts.hetzner.keys import HostKey
+    from slipway.settings.model import HostSettings, Settings
+
+__all__ = ["first_configuration", "ready"]
+
+_BOOT_SECONDS = 900  # a slow mirror; Docker and all updates are installed meanwhile
+_AGAIN_SECONDS = 2
+_PREPARED = f"command -v cloud-init > /dev/null || exit 0; {STATUS_COMMAND}"
+_DOCKER = "docker version > /dev/null 2>&1 || echo Docker does not answer"
+_GOOD = ("", "status: done", "status: disabled")
+
+
+def first_configuration(settings: Settings, host: str, key: HostKey, login_key: str, volumes: Mapping[str, str]) -> str:
+    """User data of a new server; `volumes` are devices and where they are mounted. It holds the host's private key."""
+    network = settings.hetzner.network
+    wanted = Wanted(
+        user=settings.hetzner.user,
+        login_keys=(login_key,),
+        ports=(settings.http_port, settings.https_port),
+        private=(network,) if network else (),
+        volumes=volumes,
+    )
+    return user_data(host, wanted, HostKeyPair(key.private, key.public))
+
+
+async def ready(host: HostSettings, private_key: str, *, new: bool) -> None:
+    """Wait until a server answers with its key, cloud-init has done its part on a new one, and Docker runs.
+
+    It is asked as root, who may log in with the same key from the first moment on: the user for deployments is made by
+    what is waited for. Raises SlipwayError with cloud-init's own words, or when the time is over.
+    """
+    deadline = time.monotonic() + _BOOT_SECONDS
+    root = host.model_copy(update={"user": "root"})
+    pulumi.log.info(printable(f"host {host.name}: waiting until {host.address} answers, and is prepared"))
+    while True:
+        problem: Exception | None = None
+        said = ""
+        try:
+            async with reached(root, private_key) as connection:
+                for command in (_PREPARED, _DOCKER) if new else (_DOCKER,):
+                    process = await connection.start(command)
+                    said = (await process.stdout.read()).decode(errors="replace").strip()
+                    if said.partition("\n")[0] not in _GOOD:
+                        break
+                else:
+                    return
+        except (SlipwayError, OSError) as error:
+            problem = error
+        if said.startswith("status: error") or time.monotonic() > deadline:
+            break
+        await asyncio.sleep(_AGAIN_SECONDS)
+    if isinstance(problem, SlipwayError):
+        raise problem
+    raise SlipwayError(
+        f"host {host.name} did not become ready: {'; '.join(said.splitlines()) or problem}",
+        "cloud-init prepares it at its first start, so nothing was deployed there; the server stays as it is",
+        f"ssh root@{host.address} 'cloud-init status --long; tail -50 /var/log/cloud-init-output.log'",
+    )

@@ -1,0 +1,1 @@
+"""What stack files have blocks of keys for: hosts, notifications, GitHub, Hetzner."""
