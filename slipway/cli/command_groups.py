@@ -38,6 +38,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "health": "Ask all that is deployed whether it answers its visitors.",
         "ps": "List the containers of all hosts.",
         "logs": "Show the logs of all containers, in the order of time.",
+        "cost": "Show what the stack's machines cost a month.",
         "watch": "Follow requests and errors of the release deployed last.",
     },
     "Go back": {

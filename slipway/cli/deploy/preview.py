@@ -19,6 +19,7 @@ from slipway.cli.printing import print_out
 from slipway.contract.commands import of_stack
 from slipway.contract.plan import PLANS_VARIABLE
 from slipway.contract.problems import SlipwayError
+from slipway.hosts.hetzner.prices import COST
 from slipway.releases.history.stack_history import read_history
 from slipway.releases.past_releases import named_entry, past_release
 from slipway.releases.rollback import Rollback, carry_out
@@ -138,6 +139,7 @@ def previewed(
             "application has another name now (setting name, the Compose file's name or its folder); to keep it: "
             + of_stack(f"pulumi config set name {shlex.quote(name)}", engine.short)
         )
+    cost = [line.text.removeprefix(COST) for line in lines if line.text.startswith(COST)]
     return {
         "contract": 1,
         "stack": engine.short,
@@ -147,6 +149,7 @@ def previewed(
         "removed": resources.removed,
         "resources": resources.changed,
         "warnings": list(dict.fromkeys(warnings)),
+        **({"cost": cost[0]} if cost else {}),
     }
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 from slipway.cli.deploy.markdown import code
 from slipway.contract.plan import interruption
 from slipway.contract.redaction import printable
+from slipway.hosts.hetzner.prices import COST
 from slipway.hosts.plans import NOTHING, basis, change_of, idle, interrupted
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def rendered(document: Mapping[str, Any]) -> RenderableType:
     if document["resources"]:
         parts.append(Text("other resources", "dim"))
         parts += [Text(f"  {line}") for line in _resources(document)]
+    parts += [Text(f"{COST}{printable(document['cost'])}")] if "cost" in document else []
     parts += [Text(f"warning: {printable(each)}", "yellow") for each in document["warnings"]]
     parts.append(Text(_end(document), "bold"))
     return Group(*parts)
@@ -54,6 +56,7 @@ def in_markdown(document: Mapping[str, Any]) -> str:
         lines += _beside(host, code)
     if document["resources"]:
         lines += ["", "**Other resources**", "", *(f"- {code(line)}" for line in _resources(document))]
+    lines += ["", f"{COST}{code(document['cost'])}"] if "cost" in document else []
     lines += ["", *(f"> ⚠️ {code(each)}" for each in document["warnings"])] if document["warnings"] else []
     return "\n".join(lines)
 

@@ -78,6 +78,13 @@ def test_what_is_interrupted_is_said_once_more_at_the_end() -> None:
     assert shown(document(), 120).splitlines()[-1].strip() == "production: nothing to do"
 
 
+def test_what_machines_cost_is_one_line() -> None:
+    found = document(change("web"), cost="3.50 → 17.00 EUR a month net (+13.50)")
+    assert "servers at Hetzner: 3.50 → 17.00 EUR a month net (+13.50)" in shown(found, 80).splitlines()
+    assert "servers at Hetzner: `3.50 → 17.00 EUR a month net (+13.50)`" in in_markdown(found).splitlines()
+    assert "Hetzner" not in shown(document(), 80) + in_markdown(document())
+
+
 def test_markdown_is_a_table_that_no_text_breaks_out_of() -> None:
     found = document(
         change("web", because=["environment A|B", "`<img src=x>`"]),
