@@ -8,13 +8,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway.compose.config.compose_model import secret_names, strings, without_escapes
 from slipway.compose.config.readable_texts import dropped, readable_literals, service_texts
+from slipway.compose.git import repository_of
+from slipway.compose.shipped_files import ShippedFiles
 from slipway.settings.secrets.forms import secret_forms
 from slipway.settings.secrets.rules import SHORTEST_SECRET, is_password, made_up, named_like_a_secret, password_in_url
+from slipway.x_slipway.findings import Findings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
+    from pathlib import Path
 
-__all__ = ["Literal", "names_on_networks", "one_secret_each", "password_for", "places_of", "secrets_in"]
+__all__ = [
+    "Literal",
+    "mounted_files",
+    "names_on_networks",
+    "one_secret_each",
+    "password_for",
+    "places_of",
+    "secrets_in",
+]
 
 
 class Literal(NamedTuple):
@@ -107,6 +119,18 @@ def places_of(value: str, model: Mapping[str, Any], files: Mapping[str, bytes], 
         return []
     held = [path for path, text, _ in strings(model) if value in without_escapes(text) and not dropped(path)]
     return held + [(place,) for place, content in files.items() if value.encode() in content]
+
+
+def mounted_files(model: Mapping[str, Any], folder: Path, stack: str) -> dict[str, bytes]:
+    """The files that the services mount, by path; what is wrong with any is said when the application is read."""
+    files, configs = ShippedFiles(folder, repository_of(folder), Findings(), stack), model.get("configs") or {}
+    for name, service in (model.get("services") or {}).items():
+        for mount in service.get("volumes") or []:
+            files.mount(name, dict(mount))
+        for used in service.get("configs") or []:
+            if file := configs.get(used["source"], {}).get("file"):
+                files.config(name, used, str(file))
+    return files.plain
 
 
 def _meant(value: str) -> re.Pattern[str]:

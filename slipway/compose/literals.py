@@ -23,9 +23,15 @@ from slipway.compose.config.environment_nodes import (
     written_variables,
 )  # fmt: skip
 from slipway.compose.config.readable_texts import declared_plain, readable_literals, values_written, why_readable
-from slipway.compose.equal_secrets import Literal, names_on_networks, one_secret_each, password_for, places_of
-from slipway.compose.git import repository_of
-from slipway.compose.shipped_files import ShippedFiles
+from slipway.compose.equal_secrets import (
+    Literal,
+    mounted_files,
+    names_on_networks,
+    one_secret_each,
+    password_for,
+    places_of,
+)  # fmt: skip
+from slipway.compose.secret_leaks import instead_of_value
 from slipway.contract.problems import SlipwayError
 from slipway.settings.rules.stack import is_variable_name
 from slipway.settings.secrets.rules import (
@@ -37,7 +43,6 @@ from slipway.settings.secrets.rules import (
     weakness,
 )
 from slipway.settings.setting_files import config_rm, config_set, entry, secrets_adopt
-from slipway.x_slipway.findings import Findings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,6 +50,7 @@ if TYPE_CHECKING:
 
     from slipway.compose.config.environment_nodes import WrittenVariable
     from slipway.settings.model import Settings
+    from slipway.x_slipway.findings import Findings
 
 __all__ = ["Adoption", "PlainSecrets", "adoption", "check_readable_values"]
 
@@ -85,23 +91,11 @@ def adoption(settings: Settings) -> Adoption:
     """
     resolved = resolve(settings)
     try:
-        shipped = _shipped(resolved.model, resolved.files[0].parent, settings.stack)
+        shipped = mounted_files(resolved.model, resolved.files[0].parent, settings.stack)
         return PlainSecrets(settings, resolved.model, resolved.files, shipped).adopted()
     except (yaml.YAMLError, UnicodeDecodeError):  # Compose reads a little more than PyYAML does
         what = f"{resolved.files[0].name} cannot be edited: it has a form of YAML that is not known here"
         raise SlipwayError(what, "nothing was changed", "write ${NAME} there by hand") from None
-
-
-def _shipped(model: Mapping[str, Any], folder: Path, stack: str) -> dict[str, bytes]:
-    """The files that the services mount, by path; what is wrong with any is said when the application is read."""
-    files, configs = ShippedFiles(folder, repository_of(folder), Findings(), stack), model.get("configs") or {}
-    for name, service in (model.get("services") or {}).items():
-        for mount in service.get("volumes") or []:
-            files.mount(name, dict(mount))
-        for used in service.get("configs") or []:
-            if file := configs.get(used["source"], {}).get("file"):
-                files.config(name, used, str(file))
-    return files.plain
 
 
 def check_readable_values(
@@ -195,10 +189,6 @@ class PlainSecrets:
                 return literal._replace(value=value, whole=False, like=name)
         return literal
 
-    def secret_of(self, literal: Literal) -> str:
-        """The name of the secret that it is to be."""
-        return self.wanted[literal.means]
-
     def file_of(self, literal: Literal) -> str:
         """The `env_file` that it is in; empty where it is written in the Compose file, or in one that is included."""
         folder, line = self.settings.application, re.compile(rf"(?m)^\s*(export\s+)?{re.escape(literal.name)}\s*=")
@@ -211,7 +201,7 @@ class PlainSecrets:
 
         Data that the stack took over knows the value, so it is none to make anew.
         """
-        stack, secret, left = self.settings.stack, self.secret_of(literal), adopted.left.get(literal.place, "")
+        stack, secret, left = self.settings.stack, self.wanted[literal.means], adopted.left.get(literal.place, "")
         kept = next((place for name, place in adopted.kept.items() if literal.place in adopted.users[name]), "")
         others = left or (kept and f"its value stands in {kept}, too")
         known = f"everyone who can read the Compose file or the release knows it{f'; {others}' if others else ''}"
@@ -221,19 +211,32 @@ class PlainSecrets:
         if {each.variable for each in equal} == {literal.variable} != {""}:
             name = literal.variable
             remove = f"{config_rm(stack, entry('variables', name))} && " if name in self.settings.variables else ""
-            return f"{known}; the stack's secret {name} takes its place", remove + new(stack, name)
+            fix = [*self._elsewhere(literal, name), remove + new(stack, name)]
+            return f"{known}; the stack's secret {name} takes its place", ", then ".join(fix)
         if left and self._contested(secret, literal.value):  # under a name of its own, which changes nothing elsewhere
             secret, equal = self._free(secret, literal.value, equal[0].service, self.found.secrets), [literal]
         reference = f"`${{{secret}}}`"
         write = f"{reference} as its password" if literal.value != literal.text else f"`{literal.name}: {reference[1:]}"
-        names = dict.fromkeys(each.variable or self.secret_of(each) for each in equal)
+        names = dict.fromkeys(each.variable or self.wanted[each.means] for each in equal)
         # one after the other, and by hand: two random values would not be one
         ask = " && ".join(config_set(stack, entry("secrets", name), secret=True) for name in names)
         ask = ask if len(names) > 1 else new(stack, secret)
         there = f"under `environment:` of {literal.service}" if self.file_of(literal) else "there"
+        first = self._elsewhere(literal, secret)
         if left:
-            return known, f"write {write} {there}{'' if secret in self.stated else f', then {ask}'}"
-        return f"{known}; write {write} {there}", secrets_adopt(stack) if refused or moved or len(names) > 1 else ask
+            return known, ", then ".join([f"write {write} {there}", *first, *([] if secret in self.stated else [ask])])
+        alone = not (refused or moved or len(names) > 1)
+        return f"{known}; write {write} {there}", ", then ".join([*first, ask]) if alone else secrets_adopt(stack)
+
+    def _elsewhere(self, literal: Literal, secret: str) -> list[str]:
+        """What to do before it changes where its value stands beyond the environments, and would differ from it."""
+        services, paths = self.model["services"], self._others(literal, {})
+        ways = {".".join(path): instead_of_value(path, secret, services) for path in paths}
+        return [f"{place}: {way}" if " there" in way else way for place, way in ways.items()]
+
+    def _is_weak(self, literal: Literal) -> bool:
+        users = user_names(self.model["services"][literal.service]["environment"])
+        return bool(weakness(self.wanted[literal.means], literal.value, users))
 
     def adopted(self) -> Adoption:
         """The secrets that the stack can take over, and the edit for it."""
@@ -244,13 +247,10 @@ class PlainSecrets:
             for literal in self.literals:
                 if literal.place in left:
                     continue
-                users = user_names(self.model["services"][literal.service]["environment"])
-                weak = bool(weakness(self.secret_of(literal), literal.value, users))
-                others = self._others(literal, left, weak=weak)
-                if others and not weak:
-                    own = re.match(
-                        rf"services\.{re.escape(literal.service)}\.(healthcheck|command|entrypoint)\b", others[0]
-                    )
+                others = [*map(".".join, self._others(literal, left))]
+                if others and not self._is_weak(literal):
+                    key = others[0].removeprefix(f"services.{literal.service}.").partition(".")[0]
+                    own = key in ("command", "entrypoint", "healthcheck")
                     first = f": write $${literal.name} there first, which a shell reads" if own else ""
                     self.found.left[literal.place] = f"its value stands in {others[0]}, too{first}"
                 elif why := self._adopt(literal, others):
@@ -261,12 +261,13 @@ class PlainSecrets:
         self._edit()
         return self.found
 
-    def _others(self, literal: Literal, left: Mapping[str, str], *, weak: bool) -> list[str]:
+    def _others(self, literal: Literal, left: Mapping[str, str]) -> list[tuple[str, ...]]:
         """The other places that have its value and are not adopted."""
+        weak = self._is_weak(literal)
         taken = {each.place for each in self.literals if each.value == literal.value or not weak} - left.keys()
-        equal = [each.place for each in self.literals if each.place in left and each.value == literal.value]
-        places = [*equal, *map(".".join, places_of(literal.value, self.model, self.shipped, weak=weak))]
-        return [place for place in places if place not in taken]
+        equal = [(each.place,) for each in self.literals if each.place in left and each.value == literal.value]
+        places = [*equal, *places_of(literal.value, self.model, self.shipped, weak=weak)]
+        return [path for path in places if ".".join(path) not in taken]
 
     def _adopt(self, literal: Literal, others: list[str]) -> str:
         """Adopt one literal; the reason where it cannot be, else empty."""
@@ -285,7 +286,7 @@ class PlainSecrets:
             else:
                 why = _SEVERAL if self._contested(literal.name, literal.text) else ""
             return why or self._take(literal.name, literal.text, literal, others, inside=value)
-        wanted = self.secret_of(literal)
+        wanted = self.wanted[literal.means]
         if variable == wanted and not self._contested(variable, value):
             return self._take(variable, value, literal, others)
         secret = self._free(wanted, value, literal.service, {**self.stated, **self.found.secrets})
@@ -312,7 +313,7 @@ class PlainSecrets:
         if self.found.secrets.setdefault(secret, value) != value:
             return f"{secret} has another value elsewhere"
         self.found.users.setdefault(secret, []).append(literal.place)
-        self.found.meant.setdefault(secret, self.secret_of(literal))
+        self.found.meant.setdefault(secret, self.wanted[literal.means])
         self.found.inside |= {secret: inside} if inside not in ("", value) else {}
         self.found.kept |= {secret: others[0]} if others else {}
         return ""
@@ -327,7 +328,7 @@ class PlainSecrets:
             own = own if _is_name(own) else f"SECRET_{own}".rstrip("_")
         prefix = _NO_LETTERS.sub("_", service).upper()
         apart = f"{prefix if _is_name(prefix) else f'SERVICE_{prefix}'}_{own}"
-        same = [each.name for each in self.literals if each.text == value and self.secret_of(each) == secret]
+        same = [each.name for each in self.literals if each.text == value and self.wanted[each.means] == secret]
         names = [own, *filter(_is_name, same), apart, *(f"{apart}_{number}" for number in range(2, 100))]
         used = {*self.settings.variables, *(name for (_, its), name in self.names.items() if its != value)}
         names = [name for name in names if name not in used and not self._contested(name, value)]

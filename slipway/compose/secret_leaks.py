@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from slipway.x_slipway.findings import Findings
 
 __all__ = [
-    "check_known_values", "check_places", "known_values", "secret_uses",
+    "check_known_values", "check_places", "instead_of_value", "known_values", "secret_uses",
 ]  # fmt: skip
 
 Path = tuple[str, ...]
@@ -304,6 +304,13 @@ def _instead(
             return f"write `{variable}: ${{{name}}}` there"
         case _:
             return _way_out(path, name, services)
+
+
+def instead_of_value(path: Path, name: str, services: Mapping[str, Any]) -> str:
+    """What to do where a value stands in plain text, for which the stack gets the secret `name`."""
+    if len(path) == 1:
+        return _as_config(path[0], f"${{{name}}}")
+    return f"write ${{{name}}} in its place there" if path[2::2] == ("environment",) else _way_out(path, name, services)
 
 
 def _mounted_itself(file: str, services: Mapping[str, Any]) -> bool:

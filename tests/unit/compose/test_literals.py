@@ -413,6 +413,38 @@ def test_what_keeps_a_secret_in_a_command_of_its_own_service_says_what_to_write_
     assert why.endswith(", too: write $$DB_PASSWORD there first, which a shell reads")
 
 
+STANDS_TOO = [
+    # another service that has the password, with {} in its place; the file that it mounts; what the way out says of it
+    ({"volumes": ["./app.cfg:/etc/app.cfg:ro"]}, "in place of app.cfg, a `configs:` entry"),
+    ({"command": "serve --requirepass {}"}, "services.b.command"),
+    ({"command": ["sh", "-c", "serve --requirepass {}"]}, "write $$"),
+    ({"configs": ["c"]}, "configs.c.content: write ${"),
+    ({"labels": {"cli": "redis://:{}@a"}}, "services.b.labels.cli: hand it over"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("production", [True, False])
+@pytest.mark.parametrize("written", ["%s", "${PW:-%s}"], ids=["literal", "default"])
+@pytest.mark.parametrize("value", [LONG, "wordy"])
+@pytest.mark.parametrize(("other", "says"), STANDS_TOO)
+def test_a_new_value_is_the_last_step_where_the_old_one_stands_elsewhere_too(
+    tmp_path: Path, other: dict[str, Any], says: str, value: str, written: str, *, production: bool
+) -> None:
+    (tmp_path / "app.cfg").write_text(f"[database]\npassword = {value}\n")
+    db = {"image": "x", "environment": {"DB_PASSWORD": written % value}}
+    services = {"a": db, "b": {"image": "x", **other}}
+    configs = {"c": {"content": "password: {}"}}
+    text = json.dumps({"services": services, "configs": configs}).replace("{}", value)
+    found = problems_of(tmp_path, text, production=True) if production else application(tmp_path, text).warnings
+    [fix] = [each.fix for each in found if each.what.startswith("services.a.") and each.what.endswith("in plain text")]
+    if fix == ADOPT:  # keeps today's value, of which the place is told then
+        assert adopted(tmp_path, text).kept
+    else:
+        *before, last = fix.split(", then ")
+        assert [each for each in before if says in each]
+        assert "config set --secret" in last
+
+
 ADOPT = "slipway secrets adopt --stack test"
 ASK = "pulumi config set --secret --path 'secrets.{}' --stack test < /dev/tty"
 RANDOM = "openssl rand -hex 24 | pulumi config set --secret --path 'secrets.{}' --stack test"
