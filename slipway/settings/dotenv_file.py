@@ -15,13 +15,15 @@ from slipway.settings.rules.stack import is_variable_name
 from slipway.settings.secrets.rules import named_like_a_secret, why_not_plain, why_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Iterator, Mapping
+    from collections.abc import Callable, Collection, Container, Iterator, Mapping
     from pathlib import Path
 
 __all__ = [
+    "PROJECT",
     "Dotenv",
     "DotenvEntry",
     "dotenv_entries",
+    "of_project",
     "of_the_machine",
     "parsed_dotenv",
     "plain_places",
@@ -54,6 +56,8 @@ _OF_THE_MACHINE = re.compile(
     | PERL5(?: LIB | OPT | DB ) | RUBY(?: LIB | OPT ) | GODEBUG""",
     re.ASCII,
 )
+
+PROJECT = "COMPOSE_PROJECT_NAME"
 
 # What follows is as in Compose's own parser and template (compose-go: dotenv/parser.go, template/template.go).
 _SPACE = "\t\v\f\r \x85\xa0"
@@ -126,6 +130,13 @@ def dotenv_entries(
         why = why or ("" if name in plain or name in _PLAIN else why_not_plain(name, values[name]))
         (hidden.add if why else hidden.discard)(name)
         yield DotenvEntry(name, values[name], why)
+
+
+def of_project(dotenv: Dotenv, name: Callable[[], str]) -> Dotenv:
+    """The file as its values are in the Compose project `name`, which is asked for where any refers to it."""
+    if not any(PROJECT in dotenv.values and PROJECT in value for value in dotenv.values.values()):
+        return dotenv
+    return dotenv._replace(values={**dotenv.values, PROJECT: name()})
 
 
 def plain_places(folder: Path, names: Collection[str] = ()) -> set[str]:

@@ -15,7 +15,14 @@ from slipway.contract.published_ports import chosen_ports
 from slipway.hosts.running_project import EDGE_PORTS, RunningProject, read_project, ssh_command, ssh_target
 from slipway.releases.format import counted
 from slipway.releases.stack_settings import Change, change_settings
-from slipway.settings.dotenv_file import dotenv_entries, of_the_machine, parsed_dotenv, plain_places, unusable_lines
+from slipway.settings.dotenv_file import (
+    dotenv_entries,
+    of_project,
+    of_the_machine,
+    parsed_dotenv,
+    plain_places,
+    unusable_lines,
+)
 from slipway.settings.model import LOCAL_ADDRESS
 from slipway.settings.rules.stack import is_variable_name
 from slipway.settings.setting_files import config_set, entry
@@ -34,6 +41,7 @@ __all__ = ["Moving", "look_at_project", "store_secrets"]
 _PLACE = re.compile(
     r"(?P<host>(?!-)(?:[^@\s:/]+@)?(?:\[[^\]\s]+\]|[^\s:/@\[\]]+))(?::(?P<port>\d+))?(?::(?P<folder>/.*))?"
 )
+_PROJECT = "project-of-this-stack"  # which is known once the Compose file was read
 _SETTINGS = ("COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR")  # the stack's `composeFile` takes their place
 
 
@@ -133,7 +141,13 @@ class Moving:
         if adopted.keys() == {"secure"}:
             stated["adoptVolumes"] = {}
             differences.append("the volume `secure` cannot be taken over: Pulumi knows encrypted values by that name")
-        return replace(self, settings=stated, differences=tuple(differences), own_name=str(model.get("name") or ""))
+        env = EnvValues(*(_in_project(values, found.stack) for values in self.env))
+        stated["variables"] = _in_project(self.settings["variables"], found.stack)
+        return replace(self, env=env, settings=stated, differences=tuple(differences), own_name=found.stack)
+
+
+def _in_project(values: Mapping[str, str], name: str) -> dict[str, str]:
+    return {each: value.replace(_PROJECT, name) for each, value in values.items()}
 
 
 def look_at_project(place: str, name: str, application: Path) -> Moving:
@@ -165,7 +179,7 @@ def _env_values(project: RunningProject, plain: Collection[str]) -> EnvValues:
     if problems := unusable_lines(dotenv, f".env of {project.name}"):
         raise SlipwayError(problems)
     found = EnvValues({}, {}, {})
-    for name, value, why in dotenv_entries(dotenv, {}, {}, plain):
+    for name, value, why in dotenv_entries(of_project(dotenv, lambda: _PROJECT), {}, {}, plain):
         secret = bool(value and why)
         if of_the_machine(name):
             found.left[name] = "of the machine that runs Docker"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 import sys
@@ -11,13 +12,22 @@ import typer
 from pydantic import SecretStr
 
 from slipway.cli.confirm import confirmed
+from slipway.compose.config.compose_model import project_of
 from slipway.compose.config.empty_values import empty_names
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.contract.redaction import printable
 from slipway.releases.engine import setting_sources
 from slipway.releases.format import counted
 from slipway.releases.stack_settings import Change, change_settings, stated_values
-from slipway.settings.dotenv_file import dotenv_entries, of_the_machine, plain_places, read_dotenv, unusable_lines
+from slipway.settings.dotenv_file import (
+    PROJECT,
+    dotenv_entries,
+    of_project,
+    of_the_machine,
+    plain_places,
+    read_dotenv,
+    unusable_lines,
+)
 from slipway.settings.load import collect_settings
 from slipway.settings.model import PREFIX
 from slipway.settings.rules.stack import is_variable_name
@@ -75,7 +85,10 @@ def import_env(request: ImportRequest, engine: Engine) -> None:
     """
     variables, secrets = stated_values(engine)
     plain = {*variables, *_plain_places(engine)}  # the stack declares its variables so
-    lines, left = _read(request, request.file, variables, secrets, plain) if request.file else ([], {})
+    lines, left = list[_Line](), dict[str, str]()
+    if request.file:
+        project = functools.partial(_project, engine)
+        lines, left = _read(request, request.file, variables, secrets, plain, project=project)
     if request.empty:
         empty, refused = _empty(engine, lines)
         lines, left = [*lines, *empty], left | refused
@@ -100,6 +113,11 @@ def _plain_places(engine: Engine) -> set[str]:
     return plain_places(settings.application, settings.compose_file)
 
 
+def _project(engine: Engine) -> str:
+    settings, _ = collect_settings(**setting_sources(engine, engine.configuration()))
+    return project_of(settings)
+
+
 def _empty(engine: Engine, lines: Sequence[_Line]) -> tuple[list[_Line], dict[str, str]]:
     """What the Compose file asks for beyond the stack and these lines; and what of that cannot be empty."""
     settings, _ = collect_settings(**setting_sources(engine, engine.configuration()))
@@ -119,12 +137,15 @@ def _read(
     variables: Mapping[str, str],
     secrets: Mapping[str, str],
     plain: Collection[str],
+    *,
+    project: Callable[[], str],
 ) -> tuple[list[_Line], dict[str, str]]:
     """What becomes of each name; and those that are left out, with the reason."""
     if not file.is_file():
         raise SlipwayError(_no_file(file))
-    dotenv = read_dotenv(file)
-    problems = unusable_lines(dotenv, file.name)
+    read = read_dotenv(file)
+    problems = unusable_lines(read, file.name)
+    dotenv = of_project(read, project)
     unknown = sorted({*request.plain, *request.secret} - dotenv.values.keys())
     problems += [
         Problem(
@@ -140,7 +161,8 @@ def _read(
     lines = []
     for name, value, why in dotenv_entries(dotenv, variables, secrets, plain):
         if of_the_machine(name):
-            left[name] = "of the machine that runs Docker"
+            renamed = dotenv is not read and name == PROJECT
+            left[name] = f"what refers to it has {value} instead" if renamed else "of the machine that runs Docker"
             continue
         if not value and name in secrets and name not in (*request.plain, *request.secret):
             left[name] = "empty: the stack's secret stays"

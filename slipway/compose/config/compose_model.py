@@ -93,9 +93,7 @@ def resolve(settings: Settings) -> ComposeModel:
         SlipwayError: when there is no file, or Compose cannot read it.
     """
     files, unused = compose_files(settings)
-    given = {"PWD": "."} | ({"DOMAIN": settings.domain} if settings.domain else {})  # the folder, for a relative path
-    given |= settings.variables | {name: _MARK.format(name) for name in settings.secrets}
-    given |= {"COMPOSE_PROFILES": ",".join(settings.profiles)} if settings.profiles else {}
+    given = _given(settings)
     long = [*too_long("variables", settings.variables, settings.stack)]
     given |= {each.subject.removeprefix("variables."): "1" for each in long}  # so that the rest is read
     try:
@@ -124,6 +122,19 @@ def resolve(settings: Settings) -> ComposeModel:
     asked |= {each for each, value in settings.variables.items() if is_secret(each, value)}
     places = places_of_variables(asked, files, given) if asked else {}
     return ComposeModel(files, name, stack, model, problems, dormant, warnings, unused, places)
+
+
+def project_of(settings: Settings) -> str:
+    """Compose project name on the hosts: application and Pulumi stack; raises as `resolve` does."""
+    files, _ = compose_files(settings)
+    return project_on_hosts(settings.name or _as_name(_project_name(files, settings, _given(settings))), settings.stack)
+
+
+def _given(settings: Settings) -> dict[str, str]:
+    """What Compose reads the files with."""
+    given = {"PWD": "."} | ({"DOMAIN": settings.domain} if settings.domain else {})  # the folder, for a relative path
+    given |= settings.variables | {name: _MARK.format(name) for name in settings.secrets}
+    return given | ({"COMPOSE_PROFILES": ",".join(settings.profiles)} if settings.profiles else {})
 
 
 def places_of_variables(

@@ -163,6 +163,8 @@ def test_what_runs_becomes_a_stack_that_takes_its_place(
     host: Path,
     served: str,
 ) -> None:
+    with (Path(served) / ".env").open("a") as env:
+        env.write("DATABASE_HOST=db.${COMPOSE_PROJECT_NAME}_default\n")
     result = init("--from", f"box:{served}", "--yes")
     assert result.exit_code == 0, said(result)
     config = stack(program, "production")["config"]
@@ -172,6 +174,7 @@ def test_what_runs_becomes_a_stack_that_takes_its_place(
         "TAG": "2f91c04",
         "LEVEL": "debug",
         "DOCKER_IMAGE_BACKEND": "shop/api",
+        "DATABASE_HOST": "db.shop-production_default",
     }
     assert config["shop-deploy:domain"] == "shop.example"
     [machine] = config["shop-deploy:hosts"]

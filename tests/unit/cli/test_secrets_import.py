@@ -92,6 +92,31 @@ def test_every_line_becomes_a_variable_or_a_secret(
     assert all(value not in calls and json.dumps(value)[1:-1] not in calls for value in secrets.values())
 
 
+def test_what_is_derived_from_the_name_of_the_project_has_that_of_the_stack(run: Run, tmp_path: Path) -> None:
+    content = (
+        "COMPOSE_PROJECT_NAME=basic\nNET=${COMPOSE_PROJECT_NAME}-docker\nMYSQL_HOST=db.$NET\nBASIC=basic\n"
+        f"URL=mysql://u:{CANARY}@db.${{NET}}/x\nKEPT='$COMPOSE_PROJECT_NAME'\n"
+    )
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "compose.yaml").write_text("name: given\nservices: {web: {image: x}}\n")
+    result = run(content, "--yes", "--plain", "KEPT", application="app")
+    assert result.exit_code == 0, result.output
+    assert "left out: COMPOSE_PROJECT_NAME (what refers to it has given-staging instead)" in result.output
+    variables, secrets = stack(tmp_path)
+    assert variables == {
+        "NET": "given-staging-docker",
+        "MYSQL_HOST": "db.given-staging-docker",
+        "BASIC": "basic",
+        "KEPT": "$COMPOSE_PROJECT_NAME",
+    }
+    assert secrets == {"URL": f"mysql://u:{CANARY}@db.given-staging-docker/x"}
+
+
+def test_a_project_s_name_to_which_nothing_refers_is_not_asked_for(run: Run, tmp_path: Path) -> None:
+    assert run("COMPOSE_PROJECT_NAME=basic\nA=1\n", "--yes").exit_code == 0  # there is no Compose file
+    assert stack(tmp_path) == ({"A": 1}, {})
+
+
 READABLE = "readable until now: change it where it is used"
 STATED = {
     "variables": {"A": "1", "OLD_TOKEN": "readable", "WAS_EMPTY_KEY": ""},
