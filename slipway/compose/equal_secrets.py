@@ -151,7 +151,8 @@ def secrets_in(
     """The secrets that a text outside environments holds: name, and value where it is known; `written` of the files.
 
     The name is that of the variable whose value or default it is; of the variable which has it in the same service, or
-    in any for a config; or of the service's only password that is a secret of the stack already; else a new one.
+    in any for a config; or of the service's only password that is a secret of the stack already, and not of another
+    thing; else a new one.
     """
     known = [*written(path).items()]
     own = services if path[0] == "configs" else {path[1]: services[path[1]]} if path[0] == "services" else {}
@@ -163,7 +164,8 @@ def secrets_in(
     if not found and {"command", "entrypoint", "healthcheck", "post_start", "pre_stop"}.intersection(path[2:3]):
         held = (services[path[1]].get("environment") or {}).items()
         stated = {name for variable, value in held if is_password(variable) for name in secret_names(value or "")}
-        found = [(name, "") for name in stated if len(stated) == 1]
+        kinds = _kinds(f"{path[1]}_{services[path[1]].get('image')}_{text}")
+        found = [(name, "") for name in stated if len(stated) == 1 and not _differ(kinds, _kinds(name))]
     new = path[1] if named_like_a_secret(path[1]) else f"{path[1]}_SECRET"
     new = path[-1] if path[-2] in ("args", "environment") else new.upper()
     return [*dict.fromkeys(found)] or [(_as_variable(new), "")]
@@ -194,16 +196,23 @@ def _alike(name: str, other: str) -> bool:
 
     The password of something unsaid may be that of anything: `SONAR_PASSWORD` and `POSTGRES_PASSWORD`.
     """
-    one, two = _words(name), _words(other)
-    kinds = [{kind for kind, words in _KINDS.items() if any(re.fullmatch(words, word) for word in each)}
-             for each in (one, two)]  # fmt: skip
+    one, two, kinds = _words(name), _words(other), (_kinds(name), _kinds(other))
     if all(kinds):
-        return not kinds[0].isdisjoint(kinds[1])
+        return not _differ(*kinds)
     passwords = [bool(_PASSWORD.search(each.upper())) for each in (name, other)]
     if all(passwords) and any(kinds):
         return not any(_LOGIN.fullmatch(word) for word in (two if kinds[0] else one))
     one, two = one - _GENERAL, two - _GENERAL
     return passwords[0] == passwords[1] and (not one or not two or not one.isdisjoint(two))
+
+
+def _kinds(text: str) -> set[str]:
+    """The kinds of things that a text names."""
+    return {kind for kind, words in _KINDS.items() if any(re.fullmatch(words, word) for word in _words(text))}
+
+
+def _differ(one: set[str], two: set[str]) -> bool:
+    return bool(one and two and one.isdisjoint(two))
 
 
 def _words(name: str) -> set[str]:

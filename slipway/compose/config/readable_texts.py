@@ -60,7 +60,7 @@ def service_texts(services: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...]
         lists = {key: service[key] for key in ("command", "entrypoint") if isinstance(service.get(key), list)}
         test = (service.get("healthcheck") or {}).get("test")
         lists |= {"healthcheck": test} if isinstance(test, list) else {}
-        whole = {key: " ".join(map(str, words)) for key, words in lists.items()}
+        whole = {key: " ".join(str(word) or "''" for word in words) for key, words in lists.items()}
         for path, text, is_key in strings({**service, **whole}, ("services", name)):
             if not is_key and not dropped(path):
                 yield path, re.sub(rf"\$\{{(?:{own}):?-([^{{}}]*)\}}", _strong, without_escapes(text))

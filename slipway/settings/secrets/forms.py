@@ -50,7 +50,7 @@ _BESIDE = re.compile(
     | (?i:\bpwd=\{)(?=[^{}]*[^\W_a-z][^{}]*\}|[^{}]*\d)[^{}\s$]
     | "auth\\*"\s*:\s*\\*"(?=[A-Za-z0-9+/]*[A-Z\d])(?=[A-Za-z0-9+/]{8,}={0,2}\\*").
     | (?i:\buser\s+\S{1,64}\s+on\s+>[^\s$<{])
-    | (?<![\w/-])(?:redis|valkey)-cli\s(?:[^|;&\n]{0,200}?\s)?-a\s*(?:\\*["'])?[^\s"'$<{`\\-]
+    | (?<![\w/-])(?:redis|valkey)-cli\s(?:[^|;&\n]{0,200}?\s)?-a\s?(?:\\*["'])?[^\s"'$<{`\\-]
     | (?<![\w/-])(?:mysql|mariadb)(?:-?admin|-?dump)?\s(?:[^|;&\n]{0,200}?\s)?-p(?:\\*["'])?[^\s"'$<{`\\]
     | (?<![\w-])(?:(?:curl|etcdctl)\s(?:[^|;&\n]{0,200}?\s)?(?:-u|--user)[ =]?(?:\\*["'])?[^\s:"'$<{\\]{1,64}:
       | (?:mongo(?:sh|dump|restore)?|cypher-shell)\s(?:[^|;&\n]{0,200}?\s)?-p[ ]?
@@ -73,7 +73,7 @@ _ASSIGNED = re.compile(
     r"""|(?:account|api|(?:secret|shared)[._-]?access|secret|private|encryption|signing|license)[._-]?key"""
     r"""|rediscli_auth|masterauth)"""
     r"""(?:[ \t]*=(?:(?<=[ \t]=)[ \t]+)?|\\*["']\s*:\s*|:[ \t]+(?!(?:[a-z]+|\d\d?)[ \t]+[a-z/(])"""
-    r"""|(?:(?<=requirepass)|(?<=masterauth))\s+"""
+    r"""|(?:(?<=requirepass)|(?<=masterauth))[ \t]+(?!--[a-z])"""
     r"""|>(?=[^\s<>]{1,256}</))"""
     r"""(?!(?:\\*["'])?(?:(?:[a-z]+\.){0,3}!?env(?:iron)?[ .:/(\[]|!secret\s|file:/|\.[*+])"""
     r"""|(?:["']\+)?(?:[a-z_][\w.]{0,99})?[(\[])"""

@@ -561,6 +561,28 @@ PLAIN: list[tuple[dict[str, Any], str, str]] = [  # part of the file, place, wha
 ]
 
 
+@pytest.mark.parametrize(
+    ("image", "command", "names"),
+    [
+        ("redis:7", ["redis-server", "--requirepass", TYPED], "CACHE_SECRET"),
+        ("acme/app", ["serve", "--url", f"redis://:{TYPED}@db"], "CACHE_SECRET"),
+        ("acme/app", ["serve", "--password", TYPED], "EMAIL_HOST_PASSWORD"),
+        ("acme/mailer", ["serve", "--password", TYPED], "EMAIL_HOST_PASSWORD"),
+        ("redis:7", ["redis-server", "--requirepass", "", "--appendonly", "yes"], ""),
+        ("redis:7", ["redis-cli", "-a", "", "ping"], ""),
+    ],
+)
+def test_the_password_of_one_thing_is_not_proposed_for_another(
+    tmp_path: Path, image: str, command: list[str], names: str
+) -> None:
+    name = "cache" if names.startswith("CACHE") or not names else "web"
+    environment = {"EMAIL_HOST_PASSWORD": "${EMAIL_HOST_PASSWORD}"}
+    service = {"image": image, "restart": "always", "environment": environment, "command": command}
+    text = json.dumps({"services": {name: service}})
+    found = problems_of(tmp_path, text, production=True, secrets={"EMAIL_HOST_PASSWORD": CANARY})
+    assert [names in each.fix and ("EMAIL" in each.fix) == ("EMAIL" in names) for each in found] == [True] * bool(names)
+
+
 def with_part(part: dict[str, Any]) -> str:
     tops = {
         "configs": {"x": {"content": f"requirepass {TYPED}\n"}},

@@ -142,6 +142,7 @@ SECRETS = [
     ("ANY", "re_a1B2c3D4_" + "a1B2" * 6), ("ANY", "SK" + "0a" * 16), ("ANY", "AKIA" + "A1B2" * 4 + ":" + "a1B2" * 9),
 ]  # fmt: skip
 PLAIN = [
+    ("ANY", "requirepass \nport 6379"), ("ANY", "redis-server --requirepass --appendonly yes"),
     ("API_KEY_RATE_LIMIT", "60/minute"), ("PASS_SCHEME", "BLF-CRYPT"), ("SENTRY_DSN", "0"), ("API_KEY", "invalid"),
     ("API_KEY", "none"), ("TLS_KEY", "/etc/tls/key.pem"), ("TLS_KEY", "./certs/key.pem"), ("DKIM_KEY", "/keys/dkim"),
     ("JWKS_KEYS", "https://id.example/keys"),
