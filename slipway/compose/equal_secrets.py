@@ -11,7 +11,14 @@ from slipway.compose.config.readable_texts import dropped, readable_literals, se
 from slipway.compose.git import repository_of
 from slipway.compose.shipped_files import ShippedFiles
 from slipway.settings.secrets.forms import secret_forms
-from slipway.settings.secrets.rules import SHORTEST_SECRET, is_password, made_up, named_like_a_secret, password_in_url
+from slipway.settings.secrets.rules import (
+    SHORTEST_SECRET,
+    is_password,
+    made_up,
+    named_like_a_secret,
+    password_in_url,
+    user_names,
+)
 from slipway.x_slipway.findings import Findings
 
 if TYPE_CHECKING:
@@ -20,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Literal",
+    "logins",
     "mounted_files",
     "names_on_networks",
     "one_secret_each",
@@ -66,6 +74,11 @@ def names_on_networks(services: Mapping[str, Mapping[str, Any]]) -> set[str]:
         for network in networks.values() if isinstance(networks, dict) else ():
             names |= set((network or {}).get("aliases") or ())
     return names
+
+
+def logins(services: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """The names of the services' users."""
+    return set[str]().union(*(user_names(each.get("environment") or {}) for each in services.values()))
 
 
 def password_for(text: str, hosts: Collection[str]) -> str:

@@ -25,6 +25,7 @@ from slipway.compose.config.environment_nodes import (
 from slipway.compose.config.readable_texts import declared_plain, readable_literals, values_written, why_readable
 from slipway.compose.equal_secrets import (
     Literal,
+    logins,
     mounted_files,
     names_on_networks,
     one_secret_each,
@@ -45,7 +46,7 @@ from slipway.settings.secrets.rules import (
 from slipway.settings.setting_files import config_rm, config_set, entry, secrets_adopt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from slipway.compose.config.environment_nodes import WrittenVariable
@@ -54,17 +55,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Adoption", "PlainSecrets", "adoption", "check_readable_values"]
 
-_ELSEWHERE = "it stands in another place, which `include` or `extends` names"
 _SEVERAL = "another service has another value of that name, over which the stack's would win, too"
 _COMPOSED = "it is put together of variables"
 _is_name = functools.partial(is_variable_name, secret=True)
-_NO_LETTERS = re.compile(r"\W+", re.ASCII)
 
 
 class Adoption:
     """The secrets of a Compose file that the stack takes over, and those that stay."""
 
-    def __init__(self) -> None:
+    def __init__(self, logins: Collection[str] = (), left: Mapping[str, str] | None = None) -> None:
         self.secrets: dict[str, str] = {}
         """Name → its present value."""
         self.users: dict[str, list[str]] = {}
@@ -75,7 +74,9 @@ class Adoption:
         """Name → another place that has its value and would not get a new one."""
         self.inside: dict[str, str] = {}
         """Name → the password of one of the application's services in its value, a URL."""
-        self.left: dict[str, str] = {}
+        self.logins = logins
+        """The names of the services' users, which are no passwords."""
+        self.left = dict(left or {})
         """Place → why it stays as it is."""
         self.files: dict[Path, tuple[str, str]] = {}
         """File → its text before and after the edit."""
@@ -115,9 +116,7 @@ def check_readable_values(
         plain, adopted = PlainSecrets(settings, model, (), shipped), Adoption()
         adopted.left = {each.place: "the file has a form of YAML that is not known here" for each in plain.literals}
     written = values_written(settings, files)
-    known = {
-        value for name, value in plain.stated.items() if len(value) >= SHORTEST_SECRET and not weakness(name, value)
-    }
+    known = {value for name, value in plain.stated.items() if plain.is_strong(name, value)}
     for each in plain.literals:
         if each.text in known:
             continue  # `check_known_values` reports it, with the secret's name
@@ -146,6 +145,7 @@ class PlainSecrets:
             yaml.YAMLError, UnicodeDecodeError: the files have a form that only Compose knows.
         """
         self.settings, self.model, self.found = settings, model, Adoption()
+        self.logins = logins(model.get("services") or {})
         self.stated = {name: value for name, each in settings.secrets.items() if (value := each.get_secret_value())}
         self.shipped = {path: content for path, content in shipped.items() if path not in {file.name for file in files}}
         services = model.get("services") or {}
@@ -197,16 +197,13 @@ class PlainSecrets:
         return next((path for path in own if line.search((folder / path).read_text("utf-8", "replace"))), "")
 
     def way_out(self, literal: Literal, adopted: Adoption, *, refused: bool) -> tuple[str, str]:
-        """What a literal means, and the command that leads on: for all that need its value, or where it is alone.
-
-        Data that the stack took over knows the value, so it is none to make anew.
-        """
+        """What a literal means, and the command that leads on: for all that need its value, or where it is alone."""
         stack, secret, left = self.settings.stack, self.wanted[literal.means], adopted.left.get(literal.place, "")
         kept = next((place for name, place in adopted.kept.items() if literal.place in adopted.users[name]), "")
         others = left or (kept and f"its value stands in {kept}, too")
         known = f"everyone who can read the Compose file or the release knows it{f'; {others}' if others else ''}"
         equal = [each for each in self.literals if each.value == literal.value]
-        moved = bool(self.settings.move_from or self.settings.adopt_volumes)
+        moved = bool(self.settings.move_from or self.settings.adopt_volumes)  # its data knows the value: none to renew
         new = (lambda _, name: config_set(stack, entry("secrets", name), secret=True)) if moved else new_secret
         if {each.variable for each in equal} == {literal.variable} != {""}:
             name = literal.variable
@@ -234,21 +231,20 @@ class PlainSecrets:
         ways = {".".join(path): instead_of_value(path, secret, services) for path in paths}
         return [f"{place}: {way}" if " there" in way else way for place, way in ways.items()]
 
-    def _is_weak(self, literal: Literal) -> bool:
-        users = user_names(self.model["services"][literal.service]["environment"])
-        return bool(weakness(self.wanted[literal.means], literal.value, users))
+    def is_strong(self, name: str, value: str) -> bool:
+        """Whether nobody could guess it."""
+        return len(value) >= SHORTEST_SECRET and not weakness(name, value, self.logins)
 
     def adopted(self) -> Adoption:
         """The secrets that the stack can take over, and the edit for it."""
         left: dict[str, str] = {}
         while True:  # what stays in plain text keeps others there that have its value
-            self.found, self.edits, self.names = Adoption(), {}, {}
-            self.found.left |= left
+            self.found, self.edits, self.names = Adoption(self.logins, left), {}, {}
             for literal in self.literals:
                 if literal.place in left:
                     continue
                 others = [*map(".".join, self._others(literal, left))]
-                if others and not self._is_weak(literal):
+                if others and not weakness(self.wanted[literal.means], literal.value, self.logins):
                     key = others[0].removeprefix(f"services.{literal.service}.").partition(".")[0]
                     own = key in ("command", "entrypoint", "healthcheck")
                     first = f": write $${literal.name} there first, which a shell reads" if own else ""
@@ -263,7 +259,7 @@ class PlainSecrets:
 
     def _others(self, literal: Literal, left: Mapping[str, str]) -> list[tuple[str, ...]]:
         """The other places that have its value and are not adopted."""
-        weak = self._is_weak(literal)
+        weak = bool(weakness(self.wanted[literal.means], literal.value, self.logins))
         taken = {each.place for each in self.literals if each.value == literal.value or not weak} - left.keys()
         equal = [(each.place,) for each in self.literals if each.place in left and each.value == literal.value]
         places = [*equal, *places_of(literal.value, self.model, self.shipped, weak=weak)]
@@ -282,7 +278,7 @@ class PlainSecrets:
             if not _is_name(literal.name):
                 why = "it stands in another file, and a secret's name has no dots or dashes"
             elif literal.service not in dict(self.files):
-                why = _ELSEWHERE
+                why = "it stands in another place, which `include` or `extends` names"
             else:
                 why = _SEVERAL if self._contested(literal.name, literal.text) else ""
             return why or self._take(literal.name, literal.text, literal, others, inside=value)
@@ -324,9 +320,9 @@ class PlainSecrets:
             return self.names[secret, value]
         own = secret
         if not _is_name(own):  # SPRING_DATASOURCE_PASSWORD for spring.datasource.password
-            own = _NO_LETTERS.sub("_", secret).strip("_").upper()
+            own = re.sub(r"\W+", "_", secret, flags=re.ASCII).strip("_").upper()
             own = own if _is_name(own) else f"SECRET_{own}".rstrip("_")
-        prefix = _NO_LETTERS.sub("_", service).upper()
+        prefix = re.sub(r"\W+", "_", service, flags=re.ASCII).upper()
         apart = f"{prefix if _is_name(prefix) else f'SERVICE_{prefix}'}_{own}"
         same = [each.name for each in self.literals if each.text == value and self.wanted[each.means] == secret]
         names = [own, *filter(_is_name, same), apart, *(f"{apart}_{number}" for number in range(2, 100))]
@@ -346,5 +342,7 @@ class PlainSecrets:
             for number, line in enumerate(after.splitlines(), 1):
                 shown = line.replace("$$", "$")
                 for name, value in self.found.secrets.items():
-                    if any(len(each) >= SHORTEST_SECRET and each in shown for each in value.splitlines()):
+                    if any(
+                        len(each) >= SHORTEST_SECRET and each in shown for each in {*value.splitlines()} - self.logins
+                    ):
                         self.found.remains[file, number] = name

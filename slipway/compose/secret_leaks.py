@@ -19,7 +19,7 @@ from slipway.compose.config.readable_texts import (
     secret_texts,
     values_written,
 )
-from slipway.compose.equal_secrets import names_on_networks, places_of, secrets_in
+from slipway.compose.equal_secrets import logins, names_on_networks, places_of, secrets_in
 from slipway.contract.problems import Problem
 from slipway.settings.secrets.forms import passwords_in_urls
 from slipway.settings.secrets.rules import (
@@ -200,7 +200,9 @@ def check_known_values(
     for each in known_values(model, files, settings, sources, guessed):
         found.problems = [of for of in found.problems if of is not guessed.get(each.subject)]
         value = settings.secrets[each.subject].get_secret_value()
-        weak = weakness(each.subject, value) or any(f":-{value}}}".encode() in file for file in files.values())
+        weak = weakness(each.subject, value, logins(model.get("services") or {})) or any(
+            f":-{value}}}".encode() in file for file in files.values()
+        )
         (found.warn if weak and not settings.production else found.refuse)(each.what, each.meaning, each.fix)
     for each in _weak_passwords(model, files, settings):
         (found.refuse if settings.production else found.warn)(each.what, each.meaning, each.fix)
@@ -252,16 +254,20 @@ def known_values(
     plain = {(service, name) for service, name, _ in readable_literals(services)}
     values = {name: secret.get_secret_value() for name, secret in sorted(settings.secrets.items())}
     long = "|".join(re.escape(value) for value in values.values() if len(value) >= SHORTEST_SECRET)
-    found = []
+    found, names = [], logins(services)
+    given = (path for path, _, key in strings(services, ("services",)) if path[2:3] == ("environment",) and not key)
+    of_users = [path for path in given if user_names({path[-1]: "x"})]
     for name, value in values.items():
-        weak, own = bool(weakness(name, value)), guessed.get(name)
+        weak, own = bool(weakness(name, value, names)), guessed.get(name)
         paths = places_of(value, model, files, weak=weak)
         paths = sorted({path for path in paths if not weak or path[1::2] not in plain})
+        if weak and not weakness(name, value) and not own:
+            paths += [path for path in of_users if services[path[1]][path[2]][path[3]] == value]
         if not paths:
             continue
         what, meaning = f"the value of secret {name} is", "it would be stored so with every release"
         what, meaning = (f"{own.what}, and its value is", own.meaning) if own else (what, meaning)
-        users = [path for path in paths if path[2:3] == ("environment",) and user_names({path[-1]: value})]
+        users = [path for path in paths if path in of_users]
         ways = {
             ".".join(path): _instead(path, name, services, settings, sources) for path in paths if path not in users
         }
@@ -269,7 +275,9 @@ def known_values(
         edit = "; ".join(
             dict.fromkeys(f"{place}: {way}" if several and " there" in way else way for place, way in ways.items())
         )
-        new = own.fix if own else new_secret(settings.stack, name)
+        same = [each for each, its in values.items() if its == value]  # two random values would not be one
+        new = " && ".join(config_set(settings.stack, entry("secrets", each), secret=True) for each in same)
+        new = own.fix if own else new if len(same) > 1 else new_secret(settings.stack, name)
         if not ways:
             what, meaning, fix = f"secret {name} is the name of its user", "anyone could guess it", new
         elif all(len(path) == 1 and not _mounted_itself(path[0], services) for path in paths):

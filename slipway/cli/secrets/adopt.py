@@ -114,7 +114,7 @@ def _renewable(found: Adoption, values: Mapping[str, str], stated: Mapping[str, 
     return [
         names
         for (value, _), names in groups.items()
-        if any(made_up(name) and weakness(name, value) for name in names)
+        if any(made_up(name) and weakness(name, value, found.logins) for name in names)
         and found.kept.keys().isdisjoint(names)
         and not any(value == each or f":{value}@" in each for each in other)
     ]
@@ -147,7 +147,7 @@ def _show(found: Adoption, stated: Mapping[str, str], *, new: bool) -> None:
         typer.echo("the Compose file holds no secret in plain text that can be adopted", err=True)
     fresh = {name for names in _renewable(found, found.secrets, stated) for name in names}
     for name, users in found.users.items():
-        weak, kept = weakness(name, found.secrets[name]), found.kept.get(name)
+        weak, kept = weakness(name, found.secrets[name], found.logins), found.kept.get(name)
         how = f"today's value{f', which {weak}' if weak else ''}{f' and stands in {kept}, too' if kept else ''}"
         how = "a new random value" if new and name in fresh else how
         typer.echo(printable(f"  secret {name}: {how}, for {', '.join(users)}"), err=True)
@@ -159,7 +159,7 @@ def _show(found: Adoption, stated: Mapping[str, str], *, new: bool) -> None:
         typer.echo(
             printable(f"  left: line {number} of {os.path.relpath(file)} still shows the value of {name}"), err=True
         )
-    if any(weakness(name, value) for name, value in found.secrets.items()) and not new:
+    if any(weakness(name, value, found.logins) for name, value in found.secrets.items()) and not new:
         typer.echo(
             "  production refuses weak values. An existing database keeps the password that it was created with: "
             "change it there first. Where there is no database yet, --new stores random values",

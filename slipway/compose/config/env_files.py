@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from slipway.compose.git import run_git
 from slipway.contract.problems import Problem
 from slipway.settings.dotenv_file import dotenv_entries, plain_places, read_dotenv
-from slipway.settings.secrets.rules import SHORTEST_SECRET, is_secret
+from slipway.settings.secrets.rules import SHORTEST_SECRET, is_secret, user_names
 from slipway.settings.setting_files import config_set, entry, secrets_import
 
 if TYPE_CHECKING:
@@ -68,7 +68,9 @@ def put_stack_values(
         there = [path for path in files if "$" in path or (settings.application / path).is_file()]
         environment = description.get("environment") or {}
         of_files = environment.keys() - _names(as_written.get("environment")) if files else set()
-        repeated = {name: held[environment[name]] for name in of_files - given.keys() if environment[name] in held}
+        logins = user_names(environment)  # a password that is one is weak, and the user none
+        repeated = {name: environment[name] for name in of_files - given.keys() if environment[name] not in logins}
+        repeated = {name: held[value] for name, value in repeated.items() if value in held}
         if repeated and not run_git(settings.application, "ls-files", "--", *there).stdout:
             environment |= {name: given[secret] for name, secret in repeated.items()}
         for name in sorted(of_files & given.keys()):

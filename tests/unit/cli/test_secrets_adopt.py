@@ -199,3 +199,17 @@ def test_an_engine_that_refuses_leaves_the_compose_file(run: Run, tmp_path: Path
     assert result.exit_code == 1
     assert (tmp_path / "app" / "compose.yaml").read_text() == SHOP
     assert CANARY not in str(result.exception)
+
+
+def test_a_password_that_is_its_user_s_name_is_renewed_and_its_word_is_left_alone(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "app" / "compose.yaml").write_text(
+        "services:\n"
+        "  db: {image: postgres, environment: {POSTGRES_USER: hello_shop_app, POSTGRES_PASSWORD: hello_shop_app}}\n"
+        "  web:\n    image: x\n    env_file: [web.env]\n    command: run hello_shop_app.wsgi\n"
+    )
+    (tmp_path / "app" / "web.env").write_text("SQL_USER=hello_shop_app\nSQL_PASSWORD=hello_shop_app\n")
+    result = run("--new", "--yes")
+    assert result.exit_code == 0, result.output
+    assert "left:" not in result.output
+    new = secrets(tmp_path, "staging")
+    assert new["POSTGRES_PASSWORD"] == new["SQL_PASSWORD"] != "hello_shop_app"

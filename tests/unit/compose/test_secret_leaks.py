@@ -489,6 +489,36 @@ def test_the_default_of_a_shipped_file_is_known_to_all_so_only_production_refuse
     assert whats(problems_of(tmp_path, text, secrets={"DB_PASSWORD": CANARY})) == said
 
 
+@pytest.mark.parametrize("production", [True, False])
+@pytest.mark.parametrize("tracked", [True, False])
+@pytest.mark.parametrize("names", [["DB_PASSWORD"], ["DB_PASSWORD", "SQL_PASSWORD"]])
+def test_a_secret_that_is_its_users_name_is_looked_for_where_it_is_meant_and_has_one_way_out(
+    tmp_path: Path, names: list[str], *, tracked: bool, production: bool
+) -> None:
+    (tmp_path / "db.env").write_text("DB_USER=hello_shop_app\nDB_NAME=hello_shop_app_prod\n")
+    if tracked:
+        for words in (["init", "-q"], ["add", "db.env"]):
+            subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    web = {"image": "x:1", "restart": "always", "env_file": ["db.env"], "command": "run hello_shop_app.wsgi:x",
+        "environment": {name: f"${{{name}}}" for name in names}}  # fmt: skip
+    text, values = json.dumps({"services": {"web": web}}), dict.fromkeys(names, "hello_shop_app")
+    if production:
+        found = problems_of(tmp_path, text, secrets=values, production=True)
+    else:
+        found = list(application(tmp_path, text, secrets=values).warnings)
+    said = [each for each in found if "db.env" not in each.what]
+    assert whats(said) == [
+        f"secret {name} is the name of its user in services.web.environment.DB_USER" for name in names
+    ]
+    ask = " && ".join(f"pulumi config set --secret --path 'secrets.{name}' --stack test < /dev/tty" for name in names)
+    new = ask if len(names) > 1 else new_secret("test", "DB_PASSWORD")
+    assert {each.fix for each in said} == {new}
+    (tmp_path / "Dockerfile").write_text("FROM x\n")
+    meant = json.dumps({"services": {"web": {**web, "command": "serve --password hello_shop_app"}}})
+    found = problems_of(tmp_path, meant, secrets=values, production=True)
+    assert [each for each in whats(found) if "services.web.command" in each]
+
+
 @pytest.mark.parametrize("variable", ["ADMIN_USER", "DASHBOARD_USERNAME", "LOGIN"])
 def test_a_password_that_is_its_users_name_is_one_that_anyone_could_guess(tmp_path: Path, variable: str) -> None:
     environment = {variable: "kibanaserver", "DASHBOARD_PASSWORD": "kibanaserver"}
