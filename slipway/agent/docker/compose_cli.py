@@ -38,7 +38,12 @@ _REASONS = (  # what the engine says; what it means and what helps, {} for the p
     (r"no space left on device", "the disk of this host is full", FREE_DISK),
     (_NO_IMAGE, "its image vanished after it was fetched, twice", "run the deployment again"),
     (
-        r"ipv[46] address pool|address pools have been fully",
+        r"ipv6 address pool",
+        "Docker gives a network IPv6 addresses by itself from version 27 on; before, the Compose file has to",
+        "write `ipam: {config: [{subnet: 'fdXX:XXXX:XXXX::/64'}]}` beside `enable_ipv6`, X being digits of your own",
+    ),
+    (
+        r"ipv4 address pool|address pools have been fully",
         "networks have every range of addresses that Docker gives them on this host; those of no container can go",
         FREE_NETWORKS,
     ),

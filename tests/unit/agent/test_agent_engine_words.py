@@ -25,6 +25,8 @@ OTHER = "another network of this host has the addresses that the Compose file gi
         (f"{DAEMON}No such image: x@sha256:1", "its image vanished", "run the deployment again"),
         (f"{CREATE}could not find an available, non-overlapping IPv4 address pool among the defaults to assign",
          "networks have every range of addresses that Docker gives them", FREE_NETWORKS),
+        (f"{CREATE}could not find an available, non-overlapping IPv6 address pool among the defaults to assign",
+         "Docker gives a network IPv6 addresses by itself from version 27 on", "write `ipam: {config: [{"),
         (f"{CREATE}all predefined address pools have been fully subnetted", "networks", FREE_NETWORKS),
         (f"{CREATE}Pool overlaps with other one on this address space", f"{OTHER} shop_back:", "docker network ls -q"),
         (f"{CREATE}invalid pool request: Pool overlaps with other one on this address space", OTHER, "docker"),
