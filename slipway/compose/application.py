@@ -27,7 +27,7 @@ from slipway.compose.git import refused_repository, repository_of
 from slipway.compose.literals import check_readable_values
 from slipway.compose.placement import check_placement, services_of
 from slipway.compose.secret_leaks import check_known_values, check_places, secret_uses
-from slipway.compose.service_entries import service_entries
+from slipway.compose.service_entries import check_config_files, service_entries
 from slipway.compose.shipped_files import ShippedFiles
 from slipway.compose.stale_proxies import check_proxies
 from slipway.contract.canonical import release_id
@@ -172,6 +172,7 @@ class _Reader:
         self._check_whole(services, model)
         self._check_names([name for name, service in services.items() if "container_name" in service])
         check_placement(services, self.extensions, self.settings, self.found)
+        check_config_files(model, self.folder, self.found)
         entries = service_entries(services, self.extensions, self.settings, self.lines, self.found)
         mounted = {entry["source"] for service in services.values() for entry in service.get("secrets") or []}
         used |= {variables[name] for name in mounted if variables.get(name)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import TYPE_CHECKING, Any
 
 from slipway.settings.edge_settings import edge_warnings
@@ -15,13 +16,14 @@ from slipway.x_slipway.update_config import read_update
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from slipway.settings.model import Settings
     from slipway.x_slipway.findings import Findings
     from slipway.x_slipway.service import ServiceExtension
     from slipway.x_slipway.source_lines import SourceLines
 
-__all__ = ["service_entries"]
+__all__ = ["check_config_files", "service_entries"]
 
 
 def service_entries(
@@ -75,3 +77,22 @@ def _check_passwords(name: str, secret: str, settings: Settings, found: Findings
     lines = [line for line in settings.secrets[secret].get_secret_value().splitlines() if line.strip()]
     if not lines or not all(":" in line.strip()[1:-1] for line in lines):
         found.refuse(f"secrets.{secret}: these are not lines of htpasswd ({where} them)", meaning, fix)
+
+
+def check_config_files(model: Mapping[str, Any], folder: Path, found: Findings) -> None:
+    """Warn of owners and modes that Compose does not give a config which is a file: it mounts that as it is."""
+    configs = model.get("configs") or {}
+    for name, service in (model.get("services") or {}).items():
+        for used in service.get("configs") or ():
+            file, mode = configs.get(used["source"], {}).get("file"), used.get("mode")
+            stated = {key: str(used[key]) for key in ("uid", "gid") if key in used}
+            if mode is not None:  # later versions of Compose write it as text
+                bits = int(mode, 8) if isinstance(mode, str) else mode
+                runs = bool(file) and os.access(folder / file.replace("$$", "$"), os.X_OK)
+                stated |= {} if bits & 0o555 == (0o555 if runs else 0o444) else {"mode": f"{bits:04o}"}
+            if file and stated:
+                found.warn(
+                    f"services.{name}.configs: {', '.join(stated)} of {used['source']} has no effect",
+                    "it is a file, which Compose mounts as it is: all can read it there",
+                    f"write its text as `content:` of configs.{used['source']}, which has them",
+                )

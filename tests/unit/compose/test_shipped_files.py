@@ -638,3 +638,33 @@ def test_the_way_out_for_a_private_file_deploys_it_at_its_place(tmp_path: Path, 
     found = application(tmp_path, text, secrets={secret: "the key itself"})
     assert found.secrets == (secret,)
     assert found.document["services"]["web"]["secrets"] == [{"source": secret.lower(), "target": "/etc/k"}]
+
+
+@pytest.mark.parametrize(
+    ("config", "stated"),
+    [
+        ({"file": "./m.conf"}, {}),
+        ({"file": "./m.conf"}, {"mode": "0444"}),
+        ({"file": "./m.conf"}, {"mode": "0644"}),
+        ({"file": "./run.sh"}, {"mode": "0755"}),
+        ({"content": "x"}, {"uid": "33", "gid": "33", "mode": "0400"}),
+        ({"file": "./m.conf"}, {"mode": "0400"}),
+        ({"file": "./m.conf"}, {"mode": "0755"}),
+        ({"file": "./m.conf"}, {"uid": "33", "gid": "33", "mode": "0440"}),
+        ({"file": "./m.conf"}, {"gid": "33"}),
+    ],
+)
+def test_an_owner_or_mode_that_a_config_does_not_get_is_said(
+    tmp_path: Path, config: dict[str, str], stated: dict[str, str]
+) -> None:
+    (tmp_path / "m.conf").write_text("x")
+    (tmp_path / "run.sh").write_text("x")
+    (tmp_path / "run.sh").chmod(0o755)
+    entry = ", ".join(f"{key}: {value if key == 'mode' else json.dumps(value)}" for key, value in stated.items())
+    text = f"""
+        services: {{web: {{image: x, configs: [{{source: m, target: /m, {entry}}}]}}}}
+        configs: {{m: {json.dumps(config)}}}
+        """
+    kept = config.get("file") != "./m.conf" or stated in ({}, {"mode": "0444"}, {"mode": "0644"})
+    said = [] if kept else [f"services.web.configs: {', '.join(stated)} of m has no effect"]
+    assert [each for each in whats(list(application(tmp_path, text).warnings)) if "effect" in each] == said
