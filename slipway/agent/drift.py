@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from slipway.agent.docker.facts import RUNS
+from slipway.agent.docker.facts import RUNS, left_behind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +19,7 @@ __all__ = ["drift", "route_drift"]
 def drift(proofs: Mapping[str, Proof], containers: Sequence[Container]) -> list[dict[str, str]]:
     """One entry per difference: the service and what happened to it."""
     found = []
+    behind = left_behind(containers)
     for service in sorted({*proofs, *(each.service for each in containers)}):
         own = [each for each in containers if each.service == service]
         if service not in proofs:
@@ -27,6 +28,11 @@ def drift(proofs: Mapping[str, Proof], containers: Sequence[Container]) -> list[
             found += [(service, f"{each.name} was replaced") for each in own if not _is(each, proofs[service])]
         else:
             found += [(service, what) for what in _differences(proofs[service], own)]
+            found += [
+                (service, f"{each.name} was left behind: {behind[each.id]}, whose namespace it uses, was started again")
+                for each in own
+                if each.id in behind
+            ]
     return [{"service": service, "what": what} for service, what in found]
 
 

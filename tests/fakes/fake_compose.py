@@ -156,9 +156,12 @@ class FakeCompose:
         service = self.file["services"][name]
         networks = {} if service.get("network_mode") else service.get("networks") or {"default": None}
         mode = str(service.get("network_mode") or self._network(next(iter(networks))))
-        if mode.startswith("service:"):
-            mode = f"container:{self._existing(mode.partition(':')[2])[0]['Id']}"
         host: dict[str, Any] = {"NetworkMode": mode, "RestartPolicy": _policy(service)}
+        host |= {key: service[name] for key, name in (("PidMode", "pid"), ("IpcMode", "ipc")) if name in service}
+        for key in ("NetworkMode", "PidMode", "IpcMode"):
+            kind, _, owner = str(host.get(key)).partition(":")
+            if kind == "service":
+                host[key] = f"container:{self._existing(owner)[0]['Id']}"
         host["PortBindings"] = {
             f"{port['target']}/{port.get('protocol') or 'tcp'}": [
                 {"HostIp": str(port.get("host_ip") or ""), "HostPort": str(port["published"])}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from slipway.agent import strategies
-from slipway.agent.docker.facts import RUNS
+from slipway.agent.docker.facts import RUNS, left_behind
 from slipway.agent.strategies.graph import ancestors, levels
 from slipway.agent.strategies.held import Held, leaving
 from slipway.agent.strategies.recreate import ended_as_proven
@@ -213,8 +213,10 @@ def _outdated(
         return set()
     if not service.replaced_with.isdisjoint(renewed):
         return {each.id for each in own}
-    if apart := {each.id for each in own if not service.replaced_with.issuperset(each.follows)}:
-        return apart  # they would look for a generation that goes without them
+    behind = left_behind(containers)
+    apart = {each.id for each in own if each.id in behind or not service.replaced_with.issuperset(each.follows)}
+    if apart:
+        return apart  # these cannot reach what they joined, or would look for a generation that goes without them
     others = [services[name] for name in service.replaced_with if resumed and name in services]
     stay = [_stays(other, [each for each in containers if each.service == other.name]) for other in others]
     since = max((min(each.created for each in each_stay) for each_stay in stay if each_stay), default="")

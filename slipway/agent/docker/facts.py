@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from slipway.agent.docker.docker_api import PROJECT_LABEL
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from slipway.agent.docker.docker_api import DockerApi
 
@@ -28,6 +28,8 @@ __all__ = [
     "container",
     "containers",
     "fixed_address",
+    "joined",
+    "left_behind",
     "log_tail",
     "one_offs",
     "restart_policy",
@@ -48,6 +50,7 @@ SERVICE_LABEL = "com.docker.compose.service"
 _NUMBER_LABEL = "com.docker.compose.container-number"
 _ONE_OFF_LABEL = "com.docker.compose.oneoff"
 SHORT_ID = 12
+_NAMESPACES = ("NetworkMode", "PidMode", "IpcMode")
 _ENGINES_LIMIT = 4096  # bytes that the engine keeps of a probe's output, the first; an ellipsis says so
 _LOG_LINES = 20
 _UNNAMED = re.compile(r"[0-9a-f]{64}")
@@ -87,6 +90,7 @@ class Container(NamedTuple):
     memory: int = 0  # bytes that it may use; 0: all of the host's
     error: str = ""  # why the engine could not start it
     follows: tuple[str, ...] = ()  # services that it finds by the name of one generation
+    joined: tuple[str, ...] = ()  # containers whose network, processes or memory it uses
     unnamed: tuple[str, ...] = ()  # where it has volumes without a name: only what replaces it in place keeps them
 
     @property
@@ -174,6 +178,7 @@ def container(details: dict[str, Any]) -> Container:
         one_off=labels.get(_ONE_OFF_LABEL) == "True",
         terminal=bool(details["Config"].get("Tty")),
         may_end=labels.get(JOB_LABEL) == "true",
+        joined=tuple(each[:SHORT_ID] for each in joined(details)),
         unnamed=tuple(str(each["Destination"]) for each in details.get("Mounts") or () if unnamed_volume(each)),
         serves=bool(
             (details.get("HostConfig") or {}).get("PortBindings")
@@ -200,6 +205,23 @@ def container(details: dict[str, Any]) -> Container:
 def unnamed_volume(mount: Mapping[str, Any]) -> bool:
     """Whether a container's mount is a volume that the engine made and named by itself."""
     return bool(_UNNAMED.fullmatch(str(mount.get("Name"))))
+
+
+def joined(details: Mapping[str, Any]) -> list[str]:
+    """The containers whose namespaces this one uses, as the engine names them."""
+    host = details.get("HostConfig") or {}
+    return sorted({str(host.get(mode)).partition("container:")[2] for mode in _NAMESPACES} - {""})
+
+
+def left_behind(containers: Iterable[Container]) -> dict[str, str]:
+    """Id of each container that runs in a namespace of one which was started again since → the name of that one."""
+    by_id = {each.id: each for each in containers}
+    return {
+        each.id: by_id[other].name
+        for each in by_id.values()
+        for other in each.joined
+        if each.state in RUNS and other in by_id and comparable(each.started) < comparable(by_id[other].started)
+    }
 
 
 def restart_policy(details: Mapping[str, Any]) -> dict[str, Any]:

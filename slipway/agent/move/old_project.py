@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from slipway.agent.state.stack_dir import StackFolder
 
 __all__ = [
-    "FINISHED", "MOVED", "MOVING", "NAMESPACES", "NOTES", "OPEN", "UNDOING", "UNDONE", "WITHOUT_NAMES",
+    "FINISHED", "MOVED", "MOVING", "NOTES", "OPEN", "UNDOING", "UNDONE", "WITHOUT_NAMES",
     "OldContainer", "OldProject",
 ]  # fmt: skip
 
@@ -39,7 +39,6 @@ NOTES = "move.json"
 _UP_SECONDS, _POLL_SECONDS, _STEADY_SECONDS = 60.0, 0.1, 2.0
 WITHOUT_NAMES = ("bridge", "host", "none")  # Docker's own networks
 _UNLESS_STOPPED = "unless-stopped"
-NAMESPACES = ("NetworkMode", "PidMode", "IpcMode")
 _SWARM_LABEL = "com.docker.swarm.task.id"  # whatever somebody stops of a swarm, it starts again
 _ONE_OFF_LABEL = "com.docker.compose.oneoff"
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.agent import runtime
 from slipway.agent.docker.docker_api import PROJECT_LABEL
-from slipway.agent.docker.facts import SHORT_ID, comparable
+from slipway.agent.docker.facts import SHORT_ID, comparable, joined
 from slipway.agent.docker.stop import grace
 from slipway.agent.edge.network import EDGE_LABEL
 from slipway.agent.edge.routing import claims
 from slipway.agent.move.old_container import runs
-from slipway.agent.move.old_project import NAMESPACES, WITHOUT_NAMES
+from slipway.agent.move.old_project import WITHOUT_NAMES
 from slipway.agent.traffic.route_check import why_lost
 from slipway.contract.problems import SlipwayError
 from slipway.contract.published_ports import addresses_meet, listed_ports
@@ -56,8 +56,8 @@ def check_way_back(old: OldProject, api: DockerApi) -> None:
             for user in dict.fromkeys(holders):
                 lost.append(f"{each.name} needs port {port}, which {user} has")
                 commands.append(shlex.join(["docker", "stop", user]))
-        for joined in _lost_joined(details or {}, api):
-            lost.append(f"{each.name} joins the container {joined}, which was removed")
+        for other in _lost_joined(details or {}, api):
+            lost.append(f"{each.name} joins the container {other}, which was removed")
             commands += [] if each.mounts else [shlex.join(["docker", "rm", each.name])]
         lost += [f"{each.name} needs {what}, which is gone" for what in _lost_data(details or {}, api)]
     if gone or lost:
@@ -90,9 +90,9 @@ def _wanted(details: Mapping[str, Any]) -> Iterator[tuple[int, str, str]]:
 
 
 def _lost_joined(details: Mapping[str, Any], api: DockerApi) -> Iterator[str]:
-    for joined in {str((details.get("HostConfig") or {}).get(mode)).partition("container:")[2] for mode in NAMESPACES}:
-        if joined and api.container(joined) is None:
-            yield joined[:SHORT_ID]
+    for each in joined(details):
+        if api.container(each) is None:
+            yield each[:SHORT_ID]
 
 
 def _lost_networks(details: Mapping[str, Any], api: DockerApi) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -160,8 +160,7 @@ def rejoin(old: OldProject, api: DockerApi, out: Output, *, lost: bool = False) 
     for details in running:
         began(details)
     for details in sorted(running, key=lambda each: str(each["Created"])):
-        wanted = [str((details.get("HostConfig") or {}).get(mode)).partition("container:")[2] for mode in NAMESPACES]
-        asked = [name for name in wanted if name]
+        asked = joined(details)
         if each := noted.get(details["Id"][:SHORT_ID]):
             front = any(port in each.ports for port, _ in old.asks.values())
             asked += _kept(details, front=front, lost=lost)

@@ -70,6 +70,31 @@ def test_a_dependency_that_was_removed_by_hand_takes_its_dependents_along(
     serves(stack, web, "1")
 
 
+@pytest.mark.parametrize("mode", ["network_mode", "pid", "ipc"])
+@pytest.mark.parametrize("by", ["a crash", "a person"])
+def test_who_is_left_in_a_namespace_that_ended_is_drift_and_restarted(stack: Simulation, mode: str, by: str) -> None:
+    inside = stack.service(**{mode: "service:vpn"})
+    inside = {key: value for key, value in inside.items() if mode != "network_mode" or key != "networks"}
+    wanted = stack.release({"vpn": stack.service(restart="always"), "inside": inside, "other": stack.service()})
+    stack.deploy(wanted)
+    [vpn] = stack.containers("vpn")
+    if by == "a crash":
+        stack.host.engine._end(vpn, 139)
+    else:
+        stack.host.engine.handle("POST", f"/containers/{vpn.id}/restart")
+    stack.later(5)
+    said = "shop-inside-1 was left behind: shop-vpn-1, whose namespace it uses, was started again"
+    assert stack.probe()["drift"] == [{"service": "inside", "what": said}]
+    [change] = stack.plan(wanted)["changes"]
+    assert (change["service"], change["action"], change["because"]) == ("inside", "restarted", [f"drift: {said}"])
+    kept = stack.ids("vpn", "other")
+    ended = stack.deploy(wanted)
+    assert (ended.report["outcome"], ended.report["touched"], stack.ids("vpn", "other")) == (
+        "repaired", ["inside"], kept)  # fmt: skip
+    assert stack.probe()["drift"] == []
+    assert stack.deploy(wanted).report["outcome"] == "unchanged"
+
+
 @webs
 def test_more_replicas_of_a_dependency_leave_its_dependents_alone(stack: Simulation, web: dict[str, Any]) -> None:
     stack.deploy(release(stack, "1", web, {}))
