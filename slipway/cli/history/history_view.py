@@ -10,7 +10,7 @@ from rich.text import Text
 
 from slipway.cli.fitting_table import FittingTable
 from slipway.cli.style import digest, moment, rows, source
-from slipway.contract.outcomes import DEPLOYED, REPAIRED, UNCHANGED
+from slipway.contract.outcomes import UNCHANGED
 from slipway.contract.redaction import printable
 from slipway.releases.format import ago
 
@@ -72,9 +72,7 @@ def _remarks(entry: Mapping[str, Any], *, known: bool) -> str:
         words.append({"no": f"no way back: {back['reason']}", "cold": ""}.get(back["kind"], back["kind"]))
     words += [f"rolled back to {entry['returned']}" if entry["returned"] else "", entry["reason"]]
     if entry["result"] == "failed" and not entry["reason"]:  # the title of a commit would read as the reason
-        done = [host for host, each in entry["hosts"].items() if each["outcome"] in (DEPLOYED, REPAIRED)]
-        began = f"interrupted, but done on {', '.join(done)}" if done else ""
-        words.append(began or ("before any host began: its own output says why" if known else "not known why"))
+        words.append("no host finished or undid it: its own output says why" if known else "not known why")
     elif entry["message"] and not entry["reason"]:
         # what Slipway says by itself is in the other columns; what a person added stands after it
         own = entry["kind"] in ("rollback", "promotion")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
-from slipway.contract.outcomes import RETURN, UNCHANGED
+from slipway.contract.outcomes import DEPLOYED, REPAIRED, RETURN, UNCHANGED
 from slipway.contract.problems import SlipwayError
 from slipway.releases.backend.checkpoints import deployment_in
 
@@ -65,15 +65,25 @@ def _no_reason(history: StackHistory, entry: HistoryEntry) -> str:
         return ""
     if history.errors or not history.hosts:
         return "not known: not every host was asked, and the backend keeps none"
-    return "no host recorded one: it failed elsewhere, in a build or a check, and only its own output says how"
+    return "no host recorded one: it failed in a build or a check, or was cut off, and only its own output says how"
+
+
+def _interrupted(history: StackHistory, entry: HistoryEntry) -> str:
+    """What hosts know of an update whose end no word was kept of."""
+    done = [host for host, report in entry.hosts.items() if report.get("outcome") in (DEPLOYED, REPAIRED)]
+    if entry.result != "failed":
+        return ""
+    if done:
+        return f"interrupted, but done on {', '.join(done)}"
+    return _FORGOTTEN if history.hosts and not history.errors and not history.recorded(entry) else ""
 
 
 def _entry(history: StackHistory, entry: HistoryEntry) -> dict[str, Any]:
     """One entry; `back` says how its release could be rolled back to now."""
-    way, asked = history.way_back(entry.release), bool(history.hosts) and not history.errors
+    way = history.way_back(entry.release)
     return {
         **{name: getattr(entry, name) for name in _SHOWN},
-        "reason": entry.reason or _FORGOTTEN * (entry.result == "failed" and asked and not history.recorded(entry)),
+        "reason": entry.reason or _interrupted(history, entry),
         "at": f"{entry.at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "images": dict(entry.images),
         "validated": entry.release in history.validated,

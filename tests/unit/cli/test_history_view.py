@@ -10,16 +10,15 @@ from slipway.cli.history.history_view import _remarks
 
 ENTRY: dict[str, Any] = {
     "validated": False, "result": "failed", "release": None, "back": {"kind": "no", "reason": "it failed"},
-    "returned": None, "kind": "deploy", "reason": "", "message": "v2: faster", "hosts": {},
+    "returned": None, "kind": "deploy", "reason": "", "message": "v2: faster",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("more", "known", "said"),
     [
-        ({}, True, "before any host began: its own output says why"),
+        ({}, True, "no host finished or undid it: its own output says why"),
         ({}, False, "not known why"),
-        ({"hosts": {"a": {"outcome": "deployed"}, "b": {"outcome": "failed"}}}, True, "interrupted, but done on a"),
         ({"reason": "web is not healthy"}, True, "web is not healthy"),
         ({"result": "succeeded"}, True, "v2: faster"),
         ({"result": "succeeded", "kind": "rollback", "message": "rollback to r-1: because"}, True, "because"),

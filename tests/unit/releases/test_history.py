@@ -15,7 +15,7 @@ from rich.console import Console
 from slipway.cli.history.history_view import update_rendered
 from slipway.contract.problems import SlipwayError
 from slipway.releases.backend.checkpoints import Checkpoints, ReleaseRecords, StackUpdate, records_in
-from slipway.releases.history.document import detail_document
+from slipway.releases.history.document import detail_document, history_document
 from slipway.releases.history.entries import HistoryEntry, merged
 from slipway.releases.history.ledgers import HostLedger, LedgerLine, noted
 from slipway.releases.history.stack_history import StackHistory, WayBack
@@ -234,6 +234,14 @@ def test_a_failed_update_has_a_reason_or_says_where_it_is(lines: list[LedgerLine
     failed = entry(2, B, result="failed", reason=own)
     history = replace(stack([entry(1, A), failed], *lines), checkpoints=States([], []))
     assert detail_document(history, failed)["entry"]["reason"].startswith(says)
+
+
+def test_an_update_whose_hosts_went_on_alone_is_told_alike_everywhere() -> None:
+    hosts = {"a": {"outcome": "deployed"}, "b": {"outcome": "failed"}, "c": {"outcome": "repaired"}}
+    cut = entry(2, B, result="failed", hosts=hosts)
+    history = replace(stack([entry(1, A), cut], line("deployed", B, 2)), checkpoints=States([], []))
+    shown = [detail_document(history, cut)["entry"], history_document(history, [cut])["entries"][0]]
+    assert [each["reason"] for each in shown] == ["interrupted, but done on a, c"] * 2
 
 
 def test_a_clock_that_is_off_by_a_second_changes_nothing() -> None:
