@@ -142,8 +142,7 @@ def _first_reading(
         moving = moving and _compared(replace(moving, stored=file.secrets), reading, options, source["application"])
         return moving, read_requirements(reading)
     except SlipwayError as error:
-        problems = [before_stacks(each, source["application"], options.again) for each in error.problems]
-        raise SlipwayError(problems) from None
+        raise SlipwayError(before_stacks(error.problems, source["application"], options.again)) from None
 
 
 def _compose_file(options: InitOptions, file: stack_file.StackFile, moving: Moving | None, application: Path) -> Any:  # noqa: ANN401  # YAML's

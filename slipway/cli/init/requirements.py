@@ -12,6 +12,7 @@ from slipway.compose.application import read_application
 from slipway.compose.config.compose_files import COMPOSE_FILE_MISSING, names_of
 from slipway.compose.config.compose_model import resolve
 from slipway.compose.config.env_files import MISSING_ENV_FILE
+from slipway.compose.config.stand_ins import dotenv_values
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.secrets.rules import probably_secret
 
@@ -78,8 +79,18 @@ def read_requirements(settings: Settings) -> Requirements:
     return _with_problems(first, resolved.problems)
 
 
-def before_stacks(problem: Problem, application: Path, command: Callable[..., str]) -> Problem:
-    """The problem with a fix that needs no stack, as there is none yet; `command` gives the same command again."""
+def before_stacks(problems: Sequence[Problem], application: Path, command: Callable[..., str]) -> list[Problem]:
+    """The problems with fixes that need no stack, as there is none yet; `command` gives the same command again.
+
+    A variable that the `.env` gave a value is not why the file could not be read.
+    """
+    asked = [each for each in problems if each.code == "variable-missing"]
+    given = dotenv_values(application, "{}") if asked else {}
+    wrong = [each for each in problems if each not in asked or not given.get(each.subject)]
+    return [_before_stacks(each, application, command) for each in wrong or problems]
+
+
+def _before_stacks(problem: Problem, application: Path, command: Callable[..., str]) -> Problem:
     again = command(application)
     if problem.code == COMPOSE_FILE_MISSING and problem.evidence:
         meaning = f"{problem.meaning}; name the one, or all that are merged, in their order"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -908,6 +909,26 @@ def test_a_file_that_needs_values_is_read_where_nothing_has_them(init: Init, pro
     result = init(*HERE)
     assert result.exit_code == 0, said(result)
     assert "variables.UPLOADS" in result.output
+
+
+@pytest.mark.parametrize(
+    ("dotenv", "named"),
+    [
+        ("GREETING=hello\nDB_PASSWORD=p\n", []),
+        ("GREETING=\n", ["DB_PASSWORD", "GREETING"]),
+        ("DB_PASSWORD=p\n", ["GREETING"]),
+    ],
+)
+def test_a_file_that_is_wrong_elsewhere_names_no_variable_that_dotenv_has(
+    dotenv: str, named: list[str], init: Init, program: Path
+) -> None:
+    shop = program.parent / "shop"
+    web = {"image": "nginx", "environment": ["A=${GREETING}", "B=${DB_PASSWORD:?}"], "volumes": ["data:/d"]}
+    (shop / "compose.yaml").write_text(json.dumps({"services": {"web": web}}))
+    (shop / ".env").write_text(dotenv)
+    result = said(init(*HERE))
+    assert "refers to undefined volume data" in result
+    assert sorted(re.findall(r"variable (\w+) of the Compose file has no value", result)) == named
 
 
 @pytest.mark.parametrize(
