@@ -11,6 +11,7 @@ from slipway.agent.docker.docker_api import PROJECT_LABEL, DockerApi, find_socke
 from slipway.agent.edge.edge import Edge
 from slipway.agent.move.checks import shared_now, to_rest
 from slipway.agent.move.claims import edge_sharers
+from slipway.agent.move.handover import Handover
 from slipway.agent.move.old_project import FINISHED, OldProject
 from slipway.agent.move.old_values import other_values
 from slipway.agent.move.shared_data import data_of, within
@@ -97,6 +98,8 @@ def _described(old: OldProject, folder: StackFolder, api: DockerApi, slow: Seque
     noted, down = old.noted(), old.down()
     known = {each.id for each in noted}
     found = [*noted, *(each for each in (old.awake() if old.over else ()) if each.id not in known)]
+    edge = Edge(api, silent := Output(""))
+    away = [each for each in noted if each.ran and not each.running] if old.open else []
     return {
         "contract": CONTRACT,
         "project": old.name,
@@ -107,7 +110,8 @@ def _described(old: OldProject, folder: StackFolder, api: DockerApi, slow: Seque
             for each in found
         ],
         "ended": sorted(old.ended().values()) if old.state == FINISHED else [],
-        "edge_with": edge_sharers(old, Edge(api, Output(""))) if old.open else [],
+        "edge_with": edge_sharers(old, edge) if old.open else [],
+        "interrupts": [each.name for each in Handover(old, folder.stack, api, edge, silent).waiting(away)],
         "down": [each.name for each in down],
         "slow": list(slow),
         "other_values": other_values(old, folder, api) if old.state not in ("", FINISHED) else {},

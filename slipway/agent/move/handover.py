@@ -200,20 +200,14 @@ class Handover:
         begin = runtime.monotonic()
         self._tried(self.old.finish_stops)  # what it does not stop is to run again, or is taken away below
         self.old.stopping = ()
-        own = [details for details in map(self.api.container, self._own()) if details]
-        in_use = self._in_use()
-        held = {port for each in own for port in held_ports(each)}
         taken, request = self.taken(), self.edge.requested(self.stack)
         old = [each for each in self.old.containers() if each.id not in taken]
         ports = {request.http_port, request.https_port} if request else set()
         proxies = [each for each in old if not ports.isdisjoint(each.ports)]
-        beside = [
-            each
-            for each in old
-            if each not in proxies and held.isdisjoint(each.ports) and not shared(each.mounts, in_use)
-        ]
+        waiting = self.waiting([each for each in old if each not in proxies])
+        beside = [each for each in old if each not in (*proxies, *waiting)]
         if not stays:
-            self._tried(lambda: self._stand_in_for([each for each in old if each not in (*proxies, *beside)]))
+            self._tried(lambda: self._stand_in_for(waiting))
         slow = self.old.start(beside, runtime.sleep, early=True)
         failure = ""
         if request and proxies:
@@ -250,6 +244,12 @@ class Handover:
                 "slipway move undo",
             )
         return said
+
+    def waiting(self, old: Iterable[OldContainer]) -> list[OldContainer]:
+        """Those that start only once the stack's containers are gone, whose ports or data they share."""
+        own = [details for details in map(self.api.container, self._own()) if details]
+        in_use, held = self._in_use(), {port for each in own for port in held_ports(each)}
+        return [each for each in old if not held.isdisjoint(each.ports) or shared(each.mounts, in_use)]
 
     def _look(self, slow: Iterable[str], *, again: bool) -> None:
         """Restart who goes by containers that are gone, and say what does not work; `again` as in `unanswered`."""

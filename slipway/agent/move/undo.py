@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 from slipway.agent.deadline import Deadline
 from slipway.agent.docker.docker_api import PROJECT_LABEL
+from slipway.agent.docker.facts import SERVICE_LABEL
 from slipway.agent.edge.edge import Edge
 from slipway.agent.move.claims import edge_sharers
 from slipway.agent.move.handover import Handover
 from slipway.agent.move.old_project import NOTES, UNDOING
 from slipway.agent.move.way_back import check_way_back
 from slipway.agent.state.atomic_files import remove_files
+from slipway.agent.state.ledger import Ledger
+from slipway.agent.strategies.graph import ancestors
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -82,8 +85,27 @@ def undo(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> l
 
 
 def _leave(folder: StackFolder, old: OldProject, api: DockerApi, out: Output) -> None:
-    """Stop the stack's containers so that nothing restarts them; they stay, for their logs, until it deploys again."""
-    old.stop(str(each["Id"]) for each in api.containers({PROJECT_LABEL: folder.stack}))
+    """Stop the stack's containers so that nothing restarts them; they stay, for their logs, until it deploys again.
+
+    Nobody starts on their data before all have gone, and a worker may take its time: what visitors need goes last.
+    """
+    needed, listed = _needed(folder), api.containers({PROJECT_LABEL: folder.stack})
+    last = [str(each["Id"]) for each in listed if (each.get("Labels") or {}).get(SERVICE_LABEL) in needed]
+    try:
+        old.stop(str(each["Id"]) for each in listed if each["Id"] not in last)
+    finally:
+        old.stop(last)
     with contextlib.suppress(OSError):  # a full disk must not keep the old project from coming back
         Edge(api, out).drop_stack(folder.stack)
     remove_files(folder.watched)
+
+
+def _needed(folder: StackFolder) -> set[str]:
+    """The live release's services that have a route or a port, and those on which they depend."""
+    live = Ledger(folder.ledger).live()
+    release = (live and folder.release(live.release)) or {"services": {}, "compose": {"services": {}}}
+    services = release["compose"]["services"]
+    edges = {name: list(each.get("depends_on") or ()) for name, each in services.items()}
+    served = {name for name, each in services.items() if each.get("ports")}
+    served |= {name for name, each in release["services"].items() if each.get("routes")}
+    return served.union(*(ancestors(name, edges) for name in served))

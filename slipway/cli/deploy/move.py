@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from slipway.settings.model import Settings
 
-__all__ = ["Outcome", "ask", "described", "differing"]
+__all__ = ["Outcome", "ask", "described", "differing", "interrupted"]
 
 # The agent waits up to 60 s for a deployment to end, and three times as long for what starts. Containers stop side by
 # side, those of the stack after those that an earlier run was stopping: each may ask for 600 s and more.
@@ -34,6 +34,7 @@ class Outcome:
     containers: tuple[Mapping[str, Any], ...] = ()
     networks: tuple[str, ...] = ()
     ended: tuple[str, ...] = ()  # what had ended before the move
+    interrupts: tuple[str, ...] = ()  # which of them an undo starts only once the stack has stopped
     edge_with: tuple[str, ...] = ()  # other stacks, for which an undo is refused
     down: tuple[str, ...] = ()  # what an undo could not start
     other_values: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -100,6 +101,7 @@ def _outcome(host: str, answer: Mapping[str, Any] | SlipwayError, what: str) -> 
         containers=tuple(answer["containers"]),
         networks=tuple(answer["networks"]),
         ended=tuple(map(str, answer["ended"])),
+        interrupts=tuple(map(str, answer.get("interrupts", ()))),
         edge_with=tuple(map(str, answer.get("edge_with", ()))),
         down=tuple(map(str, answer["down"])),
         other_values=other_values,
@@ -107,6 +109,16 @@ def _outcome(host: str, answer: Mapping[str, Any] | SlipwayError, what: str) -> 
         removed=tuple(map(str, answer.get("removed", ()))),
         problems=problems,
     )
+
+
+def interrupted(outcomes: Iterable[Outcome]) -> list[str]:
+    """What visitors miss during an undo, a line for each host."""
+    return [
+        f"{each.host}: interrupted until the stack's containers, whose data or ports they share, have stopped: "
+        + ", ".join(each.interrupts)
+        for each in outcomes
+        if each.interrupts
+    ]
 
 
 def differing(outcomes: Iterable[Outcome]) -> list[str]:

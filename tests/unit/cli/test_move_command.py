@@ -173,6 +173,18 @@ def test_an_undo_that_stops_what_ran_before_the_move_asks_first(
     assert run(monkeypatch, "undo", "--yes") == 0
 
 
+def test_an_undo_says_before_it_what_visitors_miss_and_does_not_ask(
+    hosts: Callable[..., list[tuple[str, ...]]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "answer", partial(answer, interrupts=["shop-db-1", "shop-web-1\x1b[2J"]))
+    asked = hosts(web_1="moved")
+    assert run(monkeypatch, "undo") == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.startswith("web-1: interrupted until the stack's containers")
+    assert first.endswith(": shop-db-1, shop-web-1\\x1b[2J")
+    assert [each[-1] for each in asked] == ["show", "undo"]
+
+
 @pytest.mark.parametrize(
     ("state", "running", "said"),
     [

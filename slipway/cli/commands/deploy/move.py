@@ -49,11 +49,13 @@ def move(
     from slipway.releases.engine import read_stack
 
     found = read_stack(stack)
-    if what is _What.UNDO and (lines := moves.differing(moves.ask(found.settings, found.project, "show"))):
-        for line in lines:
+    if what is _What.UNDO:
+        now = moves.ask(found.settings, found.project, "show")
+        asked = moves.differing(now)
+        for line in (*moves.interrupted(now), *asked):
             typer.echo(printable(line))
         command = of_stack("slipway move undo", found.settings.stack)
-        if not confirmed("Have the old project run all the same?", yes=yes, command=command):
+        if asked and not confirmed("Have the old project run all the same?", yes=yes, command=command):
             raise typer.Exit(1)
     outcomes = moves.ask(found.settings, found.project, "remove" if remove else what.value)
     for outcome in outcomes:

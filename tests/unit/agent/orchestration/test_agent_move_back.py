@@ -220,6 +220,22 @@ def test_an_undo_takes_as_long_as_the_slowest_stop_and_not_all_of_them(stack: Si
     before.as_before()
 
 
+def test_an_undo_stops_what_visitors_need_once_all_else_has_stopped(
+    stack: Simulation, before: Before, onlooker: Onlooker
+) -> None:
+    wanted = shop(stack)
+    deaf = {**wanted["compose"]["services"]["worker"], "environment": {"MODE": "stubborn"}, "stop_grace_period": "30s"}
+    services = {**wanted["compose"]["services"], "worker": deaf}
+    assert deploy(stack, stack.release(services, wanted["services"], volumes=wanted["compose"]["volumes"])).code == 0
+    assert command(stack, "show").report["interrupts"] == ["old-db-1"]
+    away = onlooker.without_database
+    ended = command(stack, "undo")
+    assert ended.seconds > 30
+    before.as_before()
+    assert (onlooker.lost, ended.report["interrupts"]) == ([], [])
+    assert onlooker.without_database - away < 1
+
+
 def test_old_containers_stop_side_by_side_each_with_its_own_time(stack: Simulation, before: Before) -> None:
     for name in ("worker", "web"):
         each = before.container(name)
