@@ -101,7 +101,7 @@ class TrafficAnalysis:
         doubts = [each for each in seen if each.over]
         sides = f"{new.requests} requests against {old.requests}" + (" (some from earlier)" if before else "")
         if found:
-            state, why = "bad", f"worse than the old generation: {_listed(found)}; {sides}"
+            state, why = "bad", f"worse than before: {_listed(found)}; {sides}"
         elif not (ended or last):
             state, why = "wait", f"nothing against it so far: {sides}"
         elif not enough:

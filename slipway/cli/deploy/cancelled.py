@@ -30,13 +30,14 @@ class GoingBack:
     def __init__(self, stack: str) -> None:
         self._name = stack
         self._pool = ThreadPoolExecutor(1)
-        self._begun = False
+        self.begun = False
+        """Whether they were asked."""
         self._said = "the hosts could not be asked to go back, and finish what they have begun"
 
     def begin(self) -> None:
         """Ask, unless that was done."""
-        if not self._begun:
-            self._begun = True
+        if not self.begun:
+            self.begun = True
             self._pool.submit(self._ask_all)
 
     def outcome(self) -> str:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["deploy", "engine_error"]
 
+_STOPPING = "hosts that had begun are asked to go back, and waited for"
+_KILLED = re.compile(r"(from signal \w+|signal: killed): running \"")  # as pulumi-command says it of a host, and here
+
 
 def deploy(
     engine: Engine,
@@ -56,8 +59,10 @@ def deploy(
         with LiveView(story, lambda: run.stopping, console) if live else LinesView(story) as view:
 
             def tick() -> None:
-                if run.stopping and story.begun:
+                if run.stopping and story.begun and not back.begun:
                     back.begin()
+                    if not live:  # as `LiveView` shows it
+                        typer.echo(_STOPPING, err=True)
                 if story.begun:
                     people.begin()
                 view.tick()
@@ -68,8 +73,8 @@ def deploy(
         again = command or of_stack("slipway up", engine.stack)
         reasons = _end(run, story, code, monotonic() - began, command=again, engine=engine)
         if code and run.stopping:
-            if story.begun:
-                typer.echo("hosts that had begun are asked to go back, and waited for", err=True)
+            if story.begun and (live or not back.begun):
+                typer.echo(_STOPPING, err=True)
             meaning = back.outcome() if story.begun else "nothing was changed"
             stopped = SlipwayError("pulumi up was stopped", meaning, again)
             typer.echo(str(stopped), err=True)
@@ -141,6 +146,9 @@ def engine_error(run: EngineRun, story: Story, code: int, command: str, engine: 
         "what was done so far stays, the rest was not begun" if what == "up" and story.begun else "nothing was changed"
     )
     meaning, fix = f"{done}; its own words above say what to fix", f"fix that, then {command}"
+    if _KILLED.search(reason):
+        meaning = "a host's agent was killed; the next update finishes or undoes what it had begun"
+        fix = command
     if "no stack named" in reason:
         meaning, fix = engine.absent()
     for code_of_hetzner, (why, way_out) in _HETZNER.items():

@@ -286,7 +286,7 @@ def test_doubt_waits_for_twice_the_requests_and_is_for_the_canary_in_the_end() -
 
 def test_reason_names_both_sides_their_figures_and_the_chance() -> None:
     verdict = TrafficAnalysis(Thresholds(100)).look(window(1000, 100), window(9000, 90), ended=True)
-    assert verdict.reason.startswith("worse than the old generation: errors 10.00 % against 1.00 %, at most 2.00 % (p ")
+    assert verdict.reason.startswith("worse than before: errors 10.00 % against 1.00 %, at most 2.00 % (p ")
     assert verdict.reason.endswith("1000 requests against 9000")
     assert verdict.figures["new_requests"] == 1000
     assert verdict.figures["old_requests"] == 9000

@@ -27,6 +27,7 @@ def asked(*_):
     with open(here + "/signals", "a") as file:
         file.write("asked\\n")
     time.sleep(0.5)
+    open(here + "/over", "w").close()
     sys.exit(255)
 signal.signal(signal.SIGINT, asked)
 arguments = sys.argv[1:]
@@ -228,6 +229,15 @@ def test_what_hetzner_refuses_comes_with_the_way_out(engine: Engine, code: str, 
 
 
 @pytest.mark.parametrize(
+    "said", ['Process exited with status 137 from signal KILL: running "exec python3"', 'signal: killed: running "x"']
+)
+def test_a_killed_agent_leads_to_the_update_that_ends_what_it_had_begun(engine: Engine, said: str) -> None:
+    code, _, error = _run(engine(*STEPS, code=255, said=f"error: {said}"), "--stack", "x")
+    ends = "a host's agent was killed; the next update finishes or undoes what it had begun — slipway up --stack x\n"
+    assert (code, error) == (255, f"slipway: error: pulumi up failed ({said}) — {ends}")
+
+
+@pytest.mark.parametrize(
     ("asked", "meaning", "fix"),
     [
         ("prodction", "did you mean 'production'?", "pulumi stack ls"),
@@ -284,6 +294,9 @@ def test_ctrl_c_is_passed_on_once_and_the_engine_waited_for(engine: Engine) -> N
     for _ in range(3):
         process.send_signal(signal.SIGINT)
         time.sleep(0.05)
+    assert process.stderr is not None
+    assert process.stderr.readline() == "hosts that had begun are asked to go back, and waited for\n"
+    assert not (folder / "bin/over").exists(), "it says so afterwards"
     out, _ = process.communicate(timeout=20)
     assert time.monotonic() - began >= 0.4, "it did not wait for the engine"
     assert process.returncode == 255
