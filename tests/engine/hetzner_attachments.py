@@ -53,6 +53,9 @@ class Machines(Protocol):
     def join(self, server: int, address: str) -> None:
         """Give it a private address, as ADDRESS/PREFIX."""
 
+    def guard(self, address: str, rules: list[Record] | None) -> None:
+        """Let in by these rules alone what comes to that public address; all without any."""
+
     def attach(self, server: int, volume: int, size: int, file_system: str) -> None:
         """Give it a volume, formatted when it is new and has a file system."""
 

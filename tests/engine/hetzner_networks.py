@@ -13,6 +13,8 @@ from hetzner_servers import Servers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hetzner_attachments import Machines
+
 __all__ = ["Networks"]
 
 _PRIVATE = tuple(ipaddress.ip_network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
@@ -20,6 +22,10 @@ _PRIVATE = tuple(ipaddress.ip_network(each) for each in ("10.0.0.0/8", "172.16.0
 
 class Networks(Servers):
     """What connects servers, and what keeps others out."""
+
+    def __init__(self, machines: Machines | None = None) -> None:
+        super().__init__(machines)
+        self._guarded: dict[str, list[Record]] = {}
 
     # --- networks
 
@@ -189,6 +195,25 @@ class Networks(Servers):
         shown = (self._shown_resource(each) for each in wall["applied_to"])
         entries = [part for each in shown for part in each.get("applied_to_resources", [each])]
         return any(each["server"]["id"] == server["id"] for each in entries)
+
+    def _handle(self, *given: Any) -> Any:
+        answer = super()._handle(*given)
+        if self.machines:
+            self._guard(self.machines)
+        return answer
+
+    def _guard(self, machines: Machines) -> None:
+        """Make the firewalls of real machines what the records say."""
+        wanted: dict[str, list[Record]] = {}
+        for server in self.records["servers"].values():
+            walls = [each for each in self.records["firewalls"].values() if self.covers(each, server)]
+            if walls and (address := self.address_of(server, "ipv4")):
+                rules = (rule for wall in walls for rule in wall["rules"] if rule["direction"] == "in")
+                wanted[address["ip"]] = list(rules)
+        for each in {*wanted, *self._guarded}:
+            if wanted.get(each) != self._guarded.get(each):
+                machines.guard(each, wanted.get(each))
+        self._guarded = wanted
 
     def _apply(self, wall: Record, entry: Record) -> Record:
         if entry in wall["applied_to"]:

@@ -2,7 +2,7 @@
 
 Owns: a host per server, its volumes (images on this machine that outlive it), its keys and its user data as files.
 Does not own: what cloud-init makes of user data (`born`). Not as at Hetzner: a volume is in `/dev` a moment after the
-engine has started, not before it; a private address is a second one of the same network card.
+engine has started, not before it; so is its firewall; a private address is a second one of the same network card.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import contextlib
 import shutil
 import subprocess
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from traces import call
 
@@ -53,6 +53,8 @@ class HostMachines:
         self._hosts, self._born = hosts, born
         self._given = {"docker": docker, "internet": internet}
         self._volumes: dict[int, dict[int, str]] = {}
+        self._wanted: dict[str, list[dict[str, Any]] | None] = {}
+        self._rules: dict[str, list[list[str]]] = {}
         self._lock = threading.Lock()
         self._folder = hosts.folder / f"volumes-{id(self)}"
         self.running: dict[int, TestHost] = {}
@@ -64,8 +66,9 @@ class HostMachines:
     def create(self, machine: Machine) -> None:
         self.remove(machine.server)
         host = self._hosts.create(machine.name, address=machine.address, **self._given)
-        with self._lock:
+        with self._lock:  # the harness waits for sshd: only now may the firewall keep it out
             self.running[machine.server] = host
+            self._filter(machine.address, self._wanted.get(machine.address))
         host.inside(["userdel", "--remove", "deploy"], check=False)  # whoever logs in there is made by user data
         with host.path("/root/.ssh/authorized_keys").open("a") as file:
             file.writelines(f"{key}\n" for key in machine.keys)
@@ -83,7 +86,11 @@ class HostMachines:
         if not on:
             host.power_cut()
         elif not host.running:
+            with self._lock:
+                self._filter(host.address, None)
             host.boot()
+            with self._lock:
+                self._filter(host.address, self._wanted.get(host.address))
             for volume, device in self._volumes.get(server, {}).items():
                 self._show(host, volume, device)
             host.inside(["mount", "--all"], check=False)  # as a boot does, each for itself
@@ -100,6 +107,29 @@ class HostMachines:
         """Give it a private address, as ADDRESS/PREFIX."""
         if server in self.running:
             self.running[server].inside(["ip", "address", "replace", address, "dev", "eth0"])
+
+    def guard(self, address: str, rules: list[dict[str, Any]] | None) -> None:
+        """The firewall before the machine, as at Hetzner: on this machine, where none of the host's own rules count."""
+        with self._lock:
+            self._wanted[address] = rules
+            there = any(host.address == address and host.running for host in self.running.values())
+            self._filter(address, rules if there else None)
+
+    def _filter(self, address: str, rules: list[dict[str, Any]] | None) -> None:
+        for rule in self._rules.pop(address, ()):
+            call("iptables", "-w", "-D", *rule)
+        if rules is None:
+            return
+        known = ["-m", "conntrack", "--ctstate", "ESTABLISHED,RELATED", "-j", "ACCEPT"]
+        allowed = [part for rule in rules for part in _accepting(rule)]
+        mark = ["-m", "comment", "--comment", self._hosts.mark]
+        self._rules[address] = [
+            [chain, "-d", address, *part, *mark]
+            for chain in ("FORWARD", "OUTPUT")
+            for part in (["-j", "DROP"], *allowed, known)  # each is put before the one before it
+        ]
+        for rule in self._rules[address]:
+            call("iptables", "-w", "-I", rule[0], "1", *rule[1:])
 
     def attach(self, server: int, volume: int, size: int, file_system: str) -> None:
         if server not in self.running:  # it gets it at birth
@@ -146,8 +176,18 @@ class HostMachines:
     def __exit__(self, *_: object) -> None:
         with contextlib.ExitStack() as rest:
             rest.callback(shutil.rmtree, self._folder, ignore_errors=True)
+            for address in list(self._rules):
+                rest.callback(self.guard, address, None)
             for server in list(self.running):
                 rest.callback(self.remove, server)
+
+
+def _accepting(rule: dict[str, Any]) -> list[list[str]]:
+    """One of Hetzner's rules as the ends of rules of iptables, IPv4 alone."""
+    port = {"any": "1:65535"}.get(rule["port"] or "", (rule["port"] or "").replace("-", ":"))
+    ports = ["--dport", port] if port else []
+    sources = [each for each in rule["source_ips"] if ":" not in each]
+    return [["-p", rule["protocol"], *ports, "-s", source, "-j", "ACCEPT"] for source in sources]
 
 
 def _node(volume: int) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import subprocess
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
 import pytest
 from hcloud import Client
+from hcloud.firewalls.domain import FirewallRule
 from hcloud.images.domain import Image
 from hcloud.locations.domain import Location
 from hcloud.networks.domain import NetworkSubnet
@@ -15,6 +18,7 @@ from hcloud.server_types.domain import ServerType
 from hcloud.servers.domain import ServerCreatePublicNetwork
 from hetzner_fake import TOKEN, FakeHetzner, serving_hetzner
 from hetzner_machines import SEED, HostMachines
+from stack_harness import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,6 +90,38 @@ def said(address: str, key: Path, command: str) -> str:
     ]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
     return done.stdout.strip() if done.returncode == 0 else f"failed: {done.stderr.strip()}"
+
+
+def reached(address: str, port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((address, port), timeout=1):
+        return True
+    return False
+
+
+def test_a_firewall_lets_in_what_its_rules_say(client: Client, machines: HostMachines) -> None:
+    ours = ["0.0.0.0/0", "::/0"]
+    wall = client.firewalls.create("wall", rules=[FirewallRule("in", "tcp", ours, port="80-443")]).firewall
+    guarded = server(client, "guarded", firewalls=[wall])
+    address = guarded.public_net.ipv4.ip
+    host = machines.running[guarded.id]
+    for port in (80, 443, 8080):
+        host.inside(["sh", "-c", f"socat TCP-LISTEN:{port},fork,reuseaddr SYSTEM:true >/dev/null 2>&1 &"])
+    eventually(lambda: reached(address, 80) and reached(address, 443))
+    assert not reached(address, 22)
+    assert not reached(address, 8080)
+    other = server(client, "other")
+    ask = f"socat -u OPEN:/dev/null TCP:{address}:%d,connect-timeout=1 && echo open || echo closed"
+    inside = machines.running[other.id].inside
+    assert [inside(["sh", "-c", ask % port]).strip() for port in (80, 8080)] == ["open", "closed"]
+
+    (action,) = wall.set_rules([FirewallRule("in", "tcp", [f"{machines._hosts.gateway}/32"], port="22")])
+    action.wait_until_finished()
+    assert (reached(address, 22), reached(address, 80)) == (True, False)
+    assert inside(["sh", "-c", ask % 22]).strip() == "closed"
+    for made in (guarded, other):
+        made.delete().wait_until_finished()
+    wall.delete()
+    assert address not in subprocess.run(["iptables-save"], capture_output=True, text=True, check=True).stdout
 
 
 def test_a_server_is_reached_and_its_volume_and_address_outlive_it(
