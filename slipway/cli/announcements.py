@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
 
 import typer
 
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 
     from slipway.notify.sending import Delivery
     from slipway.releases.engine import Engine, Stack
+    from slipway.settings.model import Settings
 
-__all__ = ["Announcements", "message_of", "not_taken"]
+__all__ = ["Announcements", "message_of", "not_taken", "waits_for_nobody"]
 
 
 class Announcements:
@@ -110,3 +112,24 @@ def not_taken(deliveries: Iterable[Delivery]) -> Iterator[Problem]:
         if not each.accepted:
             what = f"notify.{each.target.name} ({each.target.to}): {each.said}"
             yield Problem(what, "it got no message", "slipway notify test")
+
+
+def waits_for_nobody(engine: Engine, settings: Settings) -> bool:
+    """Whether GitHub says that a job in the stack's environment needs no approval; False where it does not say."""
+    from slipway.releases.github import Repository  # 0.2 s that most messages need not pay
+    from slipway.releases.github_settings import github_repository, token_in
+
+    environment = settings.github.environment or engine.short
+    try:
+        name = github_repository(settings.github_repository, settings.application, engine.environment)
+        if not name or not token_in(engine.environment):
+            return False
+        path = f"/repos/{name}/environments/{quote(environment, safe='')}"
+        found = Repository(name, engine.environment, at_once=True).read(
+            path, f"environment {environment}", "actions: read"
+        )
+    except SlipwayError:
+        return False
+    return found is not None and all(
+        each["type"] != "required_reviewers" for each in found.get("protection_rules") or ()
+    )

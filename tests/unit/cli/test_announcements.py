@@ -163,3 +163,55 @@ def test_a_message_can_be_sent_by_hand(  # noqa: PLR0917 - a case is one line
     assert "9fXyZ" not in ran.output + str(ran.exception)
     if code:
         assert str(ran.exception).endswith("--path 'notify.ops.url' --stack staging < /dev/tty")
+
+
+REVIEWERS = {"protection_rules": [{"type": "wait_timer"}, {"type": "required_reviewers"}]}
+
+
+@pytest.mark.parametrize(
+    ("token", "answer", "told"),
+    [
+        ("t", REVIEWERS, True),
+        ("t", {"protection_rules": [{"type": "branch_policy"}]}, False),
+        ("t", {"protection_rules": []}, False),
+        ("t", None, True),  # there is none yet: GitHub makes it when the job begins
+        ("t", SlipwayError("GitHub refuses it", "", ""), True),
+        ("", {"protection_rules": []}, True),
+    ],
+)
+def test_an_approval_that_nobody_has_to_give_is_told_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str, answer: Any, told: bool  # noqa: FBT001
+) -> None:  # fmt: skip
+    asked = []
+
+    def read(_: object, path: str, *_words: str) -> Any:
+        asked.append(path)
+        if isinstance(answer, SlipwayError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("slipway.releases.github.Repository.read", read)
+    with hook_server(204) as hook:
+        given = {"notify": {"ops": {"to": "slack", "url": hook.url}}, "githubRepository": "acme/shop"}
+        stack = engine_module.Stack(settings=settings(tmp_path, **given), application="shop", project="shop-staging")
+        made = engine_module.Engine(
+            root=tmp_path, stack="acme/shop/live", environment={"GITHUB_TOKEN": token}, options=[]
+        )
+        monkeypatch.setattr(engine_module, "engine_of", lambda *_: made)
+        monkeypatch.setattr(engine_module, "stack_of", lambda _: stack)
+        ran = CliRunner().invoke(app, ["notify", "approval-needed"])
+    assert ran.exit_code == 0
+    assert ("answered 204" in ran.stdout) is told, ran.stdout
+    assert asked == (["/repos/acme/shop/environments/live"] if token else [])
+
+
+@pytest.mark.parametrize(("event", "code"), [("test", 1), ("approval-needed", 0)])
+def test_nobody_to_tell_fails_a_test_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, event: str, code: int
+) -> None:
+    stack = engine_module.Stack(settings=settings(tmp_path), application="shop", project="shop-staging")
+    made = engine_module.Engine(root=tmp_path, stack="staging", environment={}, options=[])
+    monkeypatch.setattr(engine_module, "engine_of", lambda *_: made)
+    monkeypatch.setattr(engine_module, "stack_of", lambda _: stack)
+    ran = CliRunner().invoke(app, ["notify", event])
+    assert ran.exit_code == code
