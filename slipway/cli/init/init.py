@@ -18,7 +18,7 @@ from slipway.cli.init.host_keys import pin_host_keys
 from slipway.cli.init.moving import Moving, look_at_project, store_secrets
 from slipway.cli.init.prompts import InitOptions, Prompter, ask_for_stacks, given_variables
 from slipway.cli.init.requirements import Requirements, before_stacks, open_requirements, read_requirements
-from slipway.cli.init.workflows import by_hand, changed_workflows
+from slipway.cli.init.workflows import by_hand, changed_workflows, first_workflow
 from slipway.contract.commands import runnable
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.contract.redaction import printable
@@ -121,10 +121,18 @@ def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: 
             report.files[path.name] = "replaced" if path.exists() else "written"
             pinned = notes.get(stack, {})
             texts[path] = stack_file.new_stack_file(project, stack, settings, requirements, file.top, notes=pinned)
-    texts |= changed_workflows(root, application, stacks, options, report.files) if options.workflows else {}
+    texts |= _workflows(root, application, options, report) if options.workflows else {}
     stack_file.write_all(texts)
     _create(files, changes, report, force=options.force)
     return report
+
+
+def _workflows(root: Path, application: Path, options: InitOptions, report: InitReport) -> dict[Path, str]:
+    texts = changed_workflows(root, application, report.stacks, options, report.files)
+    own = first_workflow(root, application, report.requirements, options.runner)
+    for file in own:
+        report.files[os.path.relpath(file, root)] = "written; it is the application's own from now on"
+    return {**texts, **own}
 
 
 def _first_reading(

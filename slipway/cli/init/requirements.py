@@ -17,12 +17,12 @@ from slipway.contract.problems import Problem, SlipwayError
 from slipway.settings.secrets.rules import probably_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from slipway.settings.model import Settings
 
-__all__ = ["Requirements", "before_stacks", "open_requirements", "read_requirements"]
+__all__ = ["Requirements", "SmokeRequest", "before_stacks", "open_requirements", "read_requirements"]
 
 _HTTP_PORTS = (80, 3000, 4000, 5000, 5173, 8000, 8080)  # what web servers and frameworks listen on by default
 _ASKED = ("variable-missing", "secret-missing", "setting-missing", "values-missing")  # the questions are about these
@@ -38,6 +38,14 @@ class WebPort(NamedTuple):
     """whether only the host itself reaches it"""
 
 
+class SmokeRequest(NamedTuple):
+    """A smoke check by HTTP that any answer below 400 passes."""
+
+    service: str
+    port: int
+    path: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Requirements:
     """What a Compose file asks for: variables, secrets and ${DOMAIN} as far as they have no value."""
@@ -47,6 +55,9 @@ class Requirements:
     unused: tuple[str, ...] = ()  # files beside it that could be merged over it
     services: tuple[str, ...]
     built: tuple[str, ...]
+    contexts: tuple[str, ...] = ()
+    """Folders, or addresses, that they are built from."""
+    smoke: tuple[SmokeRequest, ...] = ()
     routed: tuple[str, ...]
     web: Mapping[str, WebPort] = field(default_factory=dict)
     """Service that publishes a port and seems to speak HTTP there → that port."""
@@ -71,6 +82,8 @@ def read_requirements(settings: Settings) -> Requirements:
         unused=tuple(resolved.unused),
         services=tuple(sorted(services)),
         built=tuple(sorted(name for name, service in services.items() if service.get("build"))),
+        contexts=tuple(sorted({str(each["build"]["context"]) for each in services.values() if each.get("build")})),
+        smoke=tuple(found for name, each in sorted(services.items()) for found in _smoke(name, each)),
         routed=routed,
         rooted=any("/" in _routes(service) for service in services.values()),
         taken={name: ports for name, each in sorted(services.items()) if (ports := _ports(each, "published"))},
@@ -151,6 +164,15 @@ def _web_port(service: Mapping[str, Any], ports: Sequence[int]) -> WebPort | Non
     ]
     private, published = min(ways)
     return WebPort(port, published, private)
+
+
+def _smoke(name: str, service: Mapping[str, Any]) -> Iterator[SmokeRequest]:
+    block = service.get("x-slipway") or {}
+    for check in block["smoke"] if isinstance(block.get("smoke"), list) else ():
+        http = check.get("http") if isinstance(check, dict) else None
+        port = isinstance(http, dict) and (http.get("port") or block.get("port"))
+        if isinstance(http, dict) and isinstance(port, int) and str(http.get("status", 200)).startswith("2"):
+            yield SmokeRequest(name, port, str(http.get("path", "/")))
 
 
 def _is_private(address: str) -> bool:

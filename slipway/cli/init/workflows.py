@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from slipway.cli.init.application_ci import starter
 from slipway.compose.git import git_output, repository_of
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.package import shipped_file
@@ -19,13 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from slipway.cli.init.prompts import InitOptions
+    from slipway.cli.init.requirements import Requirements
 
-__all__ = ["WORKFLOWS", "by_hand", "changed_workflows", "workflows_for"]
+__all__ = ["WORKFLOWS", "by_hand", "changed_workflows", "first_workflow", "workflows_for"]
 
 WORKFLOWS = (
     "deploy.yml", "staging.yml", "production.yml", "rollback.yml", "preview.yml", "drift.yml", "health.yml",
-    "pr-environment.yml",
+    "cleanup.yml", "pr-environment.yml",
 )  # fmt: skip
+_APPLICATIONS = "ci.yml"  # written for it once
 _FIRST, _LAST = "staging", "production"  # stacks as the shipped files call them; the first is the one of a push
 _PULL_REQUESTS = "pr"  # the stack that is the template of pull requests' own, and deployed by none of the others
 _FOLDER = Path(".github") / "workflows"
@@ -49,14 +52,15 @@ def workflows_for(
         fix = f"move the project into a folder of {place} (git init makes one), then run it again"
         raise SlipwayError(what, "a run on GitHub checks out one repository, and would miss the other", fix)
     folder = os.path.relpath(root.resolve(), repository.resolve())
-    branch = git_output(repository, "symbolic-ref", "--short", "refs/remotes/origin/HEAD").removeprefix("origin/")
     own = _without_template(stacks)
     names = [name for name in WORKFLOWS[:-1] if own and (name != f"{_LAST}.yml" or len(own) > 1)]  # two to promote
     names += WORKFLOWS[-1:] if _PULL_REQUESTS in stacks else ()
     files = {name: shipped_file(f"{_FOLDER}/{name}").read_text("utf-8") for name in names}
     source = os.path.relpath(application.resolve(), repository.resolve())
     return {
-        repository / _FOLDER / _file(name, own): _adapted(text, (folder, source), own, branch or "main", list(runner))
+        repository / _FOLDER / _file(name, own): _adapted(
+            text, (folder, source), own, _branch(repository), list(runner)
+        )
         for name, text in files.items()
     }
 
@@ -88,6 +92,25 @@ def changed_workflows(
     return texts
 
 
+def first_workflow(root: Path, application: Path, first: Requirements, runner: Sequence[str]) -> dict[Path, str]:
+    """The application's own `ci.yml`, where there is none yet: what somebody made of it stays."""
+    repository = repository_of(root)
+    file = (repository or root) / _FOLDER / _APPLICATIONS
+    if repository is None or file.exists():
+        return {}
+    text = starter(repository, application, first, branch=_branch(repository), runner=_runs_on(runner or [_RUNNER]))
+    return {file: text}
+
+
+def _branch(repository: Path) -> str:
+    found = git_output(repository, "symbolic-ref", "--short", "refs/remotes/origin/HEAD")
+    return found.removeprefix("origin/") or "main"
+
+
+def _runs_on(labels: Sequence[str]) -> str:
+    return labels[0] if len(labels) == 1 else json.dumps(labels)
+
+
 def by_hand(stacks: Sequence[str]) -> list[str]:
     """What is left that only somebody with rights over the repository on GitHub can do."""
     own = _without_template(stacks)
@@ -95,7 +118,7 @@ def by_hand(stacks: Sequence[str]) -> list[str]:
     environments = [*stacks, *(("preview", "observe") if own else ())]
     open_ones = " and ".join(name for name in environments if name in ("preview", _PULL_REQUESTS))
     created = f"create the environments {', '.join(environments)} (Settings, Environments){reviewer}"
-    tags = f"; for {own[-1]} the tags of releases (v*), too" if len(own) > 1 else ""
+    tags = f"; for {own[-1]} and observe the tags of releases (v*), too" if len(own) > 1 else ""
     previewed = f", those of preview for {', '.join(own[:-1] or own)} alone" if own else ""
     secrets = f"gh secret set PULUMI_ACCESS_TOKEN --env {stacks[0]}"
     bucket = "PULUMI_BACKEND_URL, PULUMI_CONFIG_PASSPHRASE and the bucket's AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
@@ -113,7 +136,7 @@ def _without_template(stacks: Sequence[str]) -> list[str]:
 def _file(name: str, stacks: Sequence[str]) -> str:
     """What a workflow's file is called: those of one stack like the stack, unless another has that name."""
     stack = {f"{_FIRST}.yml": stacks[0], f"{_LAST}.yml": stacks[-1]}.get(name) if stacks else None
-    taken = set(WORKFLOWS) - {f"{_FIRST}.yml", f"{_LAST}.yml"}
+    taken = {*WORKFLOWS, _APPLICATIONS} - {f"{_FIRST}.yml", f"{_LAST}.yml"}
     return name if stack is None else f"stack-{stack}.yml" if f"{stack}.yml" in taken else f"{stack}.yml"
 
 
@@ -131,7 +154,7 @@ def _adapted(text: str, folders: tuple[str, str], stacks: Sequence[str], branch:
         _LAST: names[-1],
         "[main]": f"[{branch}]",
         f'["{_RUNNER}"]': json.dumps(labels),
-        f"runs-on: {_RUNNER}": f"runs-on: {labels[0] if len(labels) == 1 else json.dumps(labels)}",
+        f"runs-on: {_RUNNER}": f"runs-on: {_runs_on(labels)}",
         "|| '.'": f"|| '{folder}'",
         "APPLICATION_FOLDER: example\n": f"APPLICATION_FOLDER: {application}\n",
         "PROJECT_FOLDER: .\n": f"PROJECT_FOLDER: {folder}\n",

@@ -21,6 +21,7 @@ from slipway.cli.main import app
 
 SHA = "3f2a91c04b7d5e8f60123456789abcdef0123456"
 STACKS = ("staging", "production")
+ALWAYS = {"deploy.yml", "rollback.yml", "preview.yml", "drift.yml", "health.yml", "cleanup.yml"}
 FILES = sorted(WORKFLOWS.glob("*.yml"))
 JOBS = [(file.name, name, job) for file in FILES for name, job in yaml.safe_load(file.read_text())["jobs"].items()]
 STEPS = [(file, name, step) for file, name, job in JOBS for step in job.get("steps", ())]
@@ -202,16 +203,36 @@ def test_a_caller_hands_on_what_it_was_given(workflow: str, given: dict[str, Any
 @pytest.mark.parametrize("name", ["staging.yml", "production.yml", "rollback.yml"])
 def test_a_caller_grants_exactly_what_the_deployment_asks_for(name: str) -> None:
     asked = yaml.safe_load((WORKFLOWS / "deploy.yml").read_text())["jobs"]["deploy"]["permissions"]
-    [job] = yaml.safe_load((WORKFLOWS / name).read_text())["jobs"].values()
-    assert job["permissions"] == asked
+    jobs = yaml.safe_load((WORKFLOWS / name).read_text())["jobs"].values()
+    assert [job["permissions"] for job in jobs if "uses" in job] == [asked]
 
 
 @pytest.mark.parametrize(
     ("release", "wanted"), [({}, True), ({"prerelease": False}, True), ({"prerelease": True}, False)]
 )
 def test_a_prerelease_is_not_promoted(release: dict[str, Any], wanted: bool, tmp_path: Path) -> None:  # noqa: FBT001
-    job = Job("production.yml", tmp_path, {}, contexts={"github": {"event": {"release": release}}})
-    assert job.wanted is wanted
+    contexts = {"github": {"event_name": "release", "event": {"release": release}}}
+    for name in ("promote", "approval"):
+        assert Job("production.yml", tmp_path, {}, name=name, contexts=contexts).wanted is wanted
+
+
+@pytest.mark.parametrize(
+    ("contexts", "inputs", "reason"),
+    [
+        ({"event_name": "release", "event": {"release": {"tag_name": "v1"}}}, {}, "v1"),
+        ({"event_name": "workflow_dispatch"}, {"confirm": "DEPLOY", "reason": "a 'b' $(c)"}, "a 'b' $(c)"),
+        ({"event_name": "workflow_dispatch"}, {"confirm": "deploy", "reason": "x"}, None),
+    ],
+)
+def test_who_can_approve_is_told_what_waits(
+    contexts: dict[str, Any], inputs: dict[str, Any], reason: str | None, tmp_path: Path
+) -> None:
+    job, ran = played(tmp_path, "production.yml", name="approval", inputs=inputs, contexts={"github": contexts})
+    assert job.wanted is (reason is not None)
+    assert job.job["environment"]["name"] == "observe", "that of the stack itself waits for the approval"
+    if reason:
+        assert ran == [["notify", "approval-needed", "--stack", "production", "--reason", reason]]
+        assert understood(ran[0])
 
 
 # --- previews and drift
@@ -270,6 +291,16 @@ def test_previews_run_for_the_stack_of_the_matrix(workflow: str, expected: str, 
     _, ran = played(tmp_path, workflow, contexts={"matrix": {"stack": "staging"}})
     assert [" ".join(words) for words in ran] == [expected]
     assert [understood(words) for words in ran]
+
+
+@pytest.mark.parametrize(("inputs", "last"), [({}, "--yes"), ({"plan": True}, "--plan"), ({"plan": False}, "--yes")])
+def test_a_clean_up_by_hand_only_shows_what_would_go(inputs: dict[str, Any], last: str, tmp_path: Path) -> None:
+    assert yaml.safe_load((WORKFLOWS / "cleanup.yml").read_text())[True]["workflow_dispatch"]["inputs"]["plan"][
+        "default"
+    ]
+    _, ran = played(tmp_path, "cleanup.yml", inputs=inputs)
+    assert [" ".join(words) for words in ran] == [f"prune --keep-tag v* {last}"]
+    assert understood(ran[0])
 
 
 PULL_REQUEST_EVENTS = [
@@ -357,7 +388,7 @@ def test_folder_stacks_branch_and_runner_are_the_repositorys(repository: Path) -
     project.mkdir(parents=True)
     written = workflows_for(project, repository, ("dev", "test", "live"), runner=("self-hosted", "deploy"))
     texts = {file.name: text for file, text in written.items()}
-    assert set(texts) == {"deploy.yml", "dev.yml", "live.yml", "rollback.yml", "preview.yml", "drift.yml", "health.yml"}
+    assert set(texts) == ALWAYS | {"dev.yml", "live.yml"}
     for text in texts.values():
         assert not re.search(r"staging|production|ubuntu|When this project is a folder", text)
     found = {name: yaml.safe_load(text) for name, text in texts.items()}
@@ -384,20 +415,12 @@ def test_a_stacks_name_stays_text(stack: str, repository: Path) -> None:
 
 def test_a_stack_called_like_another_workflow_does_not_replace_it(repository: Path) -> None:
     names = {file.name for file in workflows_for(repository, repository, ("preview", "live"))}
-    assert names == {
-        "deploy.yml",
-        "stack-preview.yml",
-        "live.yml",
-        "rollback.yml",
-        "preview.yml",
-        "drift.yml",
-        "health.yml",
-    }
+    assert names == ALWAYS | {"stack-preview.yml", "live.yml"}
 
 
 def test_one_stack_alone_has_nothing_to_promote_to(repository: Path) -> None:
     names = {file.name for file in workflows_for(repository, repository, ("live",))}
-    assert names == {"deploy.yml", "live.yml", "rollback.yml", "preview.yml", "drift.yml", "health.yml"}
+    assert names == ALWAYS | {"live.yml"}
 
 
 def test_the_template_of_pull_requests_is_deployed_by_no_other_workflow(repository: Path) -> None:
@@ -417,7 +440,7 @@ def test_what_only_a_person_can_do_is_three_things() -> None:
     environments, secrets, switch = by_hand(("test", "live"))
     assert "environments test, live, preview, observe" in environments
     assert "a colleague as reviewer of live" in environments
-    assert environments.endswith("for the default branch alone; for live the tags of releases (v*), too")
+    assert environments.endswith("for the default branch alone; for live and observe the tags of releases (v*), too")
     assert yaml.safe_load((WORKFLOWS / "production.yml").read_text())[True]["release"], "a release runs on its tag"
     assert "those of preview for test alone" in secrets
     assert "gh variable set SLIPWAY_ENABLED --body true" in switch
