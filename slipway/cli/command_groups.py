@@ -54,6 +54,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "shell": "Open a shell in a container or on a host.",
         "lock": "Show who holds the stack's lock; release a stale one.",
         "maintenance": "Switch the maintenance page on or off.",
+        "prune": "Delete old images from the registry, but for ways back.",
         "notify": "Send a message to those whom a stack's `notify` names.",
     },
 }

@@ -21,7 +21,10 @@ import urllib.parse
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from email.message import Message
 
 _SECONDS = 30
 _ATTEMPTS = 4
@@ -51,18 +54,21 @@ _open = urllib.request.build_opener(_Redirects).open
 class Registry:
     """One repository's manifests, with whatever authorisation its registry asks for."""
 
+    actions = "pull,push"
+    """What a token has to allow."""
+
     def __init__(self, repository: str, credentials: dict[str, str]) -> None:
         address, _, self._path = repository.partition("/")
         scheme = "http" if _is_local(address) else "https"
         host = "registry-1.docker.io" if address == "docker.io" else address  # where Docker Hub's API is
-        self._base = f"{scheme}://{host}/v2/{self._path}/manifests/"
+        self._base = f"{scheme}://{host}/v2/{self._path}/"
         self._plain = scheme == "http"
         self._credentials = credentials
         self._authorization = ""
 
     def read(self, reference: str) -> tuple[bytes, str]:
         """A manifest's bytes and media type."""
-        body, headers = self._ask("GET", reference, None, {"Accept": ", ".join(_KINDS)})
+        body, headers = self._ask("GET", f"manifests/{reference}", None, {"Accept": ", ".join(_KINDS)})
         return body, headers["Content-Type"]
 
     def has(self, reference: str) -> bool:
@@ -72,7 +78,7 @@ class Registry:
             OSError: the registry does not answer, or refuses to say.
         """
         try:
-            self._ask("HEAD", reference, None, {"Accept": ", ".join(_KINDS)})
+            self._ask("HEAD", f"manifests/{reference}", None, {"Accept": ", ".join(_KINDS)})
         except urllib.error.HTTPError as error:
             if error.code == HTTPStatus.NOT_FOUND:
                 return False
@@ -81,23 +87,23 @@ class Registry:
 
     def write(self, tag: str, manifest: bytes, kind: str) -> None:
         """Put a manifest under a tag."""
-        self._ask("PUT", tag, manifest, {"Content-Type": kind})
+        self._ask("PUT", f"manifests/{tag}", manifest, {"Content-Type": kind})
 
-    def _ask(
-        self, method: str, reference: str, body: bytes | None, headers: dict[str, str]
-    ) -> tuple[bytes, dict[str, str]]:
+    def _ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[bytes, Message]:
+        asked = False  # for a new authorisation: an old one ends after minutes
         for attempt in range(1, _ATTEMPTS + 1):
             authorization = {"Authorization": self._authorization} if self._authorization else {}
             request = urllib.request.Request(  # noqa: S310  # the scheme is ours
-                self._base + reference, data=body, method=method, headers={**headers, **authorization}
+                self._base + path, data=body, method=method, headers={**headers, **authorization}
             )
             try:
                 with _open(request, timeout=_SECONDS) as answer:
-                    return answer.read(), dict(answer.headers)
+                    return answer.read(), answer.headers
             except urllib.error.HTTPError as error:
-                if attempt == _ATTEMPTS or (error.code == HTTPStatus.UNAUTHORIZED and self._authorization):
+                if attempt == _ATTEMPTS or (error.code == HTTPStatus.UNAUTHORIZED and asked):
                     raise
                 if error.code == HTTPStatus.UNAUTHORIZED:
+                    asked = True
                     self._authorization = self._authorize(error.headers.get("WWW-Authenticate", ""))
                 elif error.code >= HTTPStatus.INTERNAL_SERVER_ERROR or error.code == HTTPStatus.TOO_MANY_REQUESTS:
                     # two tags put at once can meet in the registry
@@ -117,7 +123,7 @@ class Registry:
         if realm.scheme != "https" and not (realm.scheme == "http" and _is_local(realm.netloc) and self._plain):
             raise OSError(f"its tokens come from {fields.get('realm') or 'nowhere'}, which is not https")
         query = urllib.parse.urlencode(
-            {"service": fields.get("service", ""), "scope": f"repository:{self._path}:pull,push"}
+            {"service": fields.get("service", ""), "scope": f"repository:{self._path}:{self.actions}"}
         )
         known = {"Authorization": basic} if self._credentials else {}
         request = urllib.request.Request(f"{fields['realm']}?{query}", headers=known)  # noqa: S310  # checked above

@@ -185,10 +185,10 @@ class Repository:
                 raise
             return {}
 
-    def read(self, path: str, what: str, permission: str) -> Any:  # noqa: ANN401  # JSON
-        """What GitHub answers to a GET, {} to one without content; None where nothing is. Raises as `checks`."""
+    def read(self, path: str, what: str, permission: str, *, method: str = "GET") -> Any:  # noqa: ANN401  # JSON
+        """What GitHub answers, {} if that has no content; None where nothing is. Raises as `checks`."""
         try:
-            return self._repository.requester.requestJsonAndCheck("GET", path)[1] or {}
+            return self._repository.requester.requestJsonAndCheck(method, path)[1] or {}
         except UnknownObjectException:
             return None
         except Exception as error:  # noqa: BLE001  # as above

@@ -50,7 +50,11 @@ _PATHS = {
     "comment": f"{_BASE}/issues/comments/{{comment_id}}",
     "variables": f"{_BASE}/environments/{{environment_name}}/variables",
     "variable": f"{_BASE}/environments/{{environment_name}}/variables/{{name}}",
-}
+} | {
+    f"{place}-versions{one}": f"/{place}/{{{owner}}}/packages/{{package_type}}/{{package_name}}/versions{one}"
+    for place, owner in (("orgs", "org"), ("users", "username"))
+    for one in ("", "/{package_version_id}")
+}  # test_prune.py answers there
 _ENVIRONMENT = f"{_BASE}/environments/{{environment_name}}"
 ADMINISTRATION = {  # path → what github_repository_fake.py does there
     _BASE: "GET",

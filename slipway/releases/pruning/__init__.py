@@ -1,0 +1,1 @@
+"""Deleting images from a registry: what any stack needs to run, or to go back to, stays."""
