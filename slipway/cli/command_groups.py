@@ -31,6 +31,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "promote": "Deploy the release of one stack to another, without a build.",
         "pr": "Deploy a pull request to an environment of its own.",
         "validate": "Mark the live release as good: failed updates return to it.",
+        "tag": "Tag the live release's images in the registry: v1.2.0.",
         "await-checks": "Validate or roll back, as the commit's GitHub checks end.",
     },
     "Look": {

@@ -128,9 +128,9 @@ class Repository:
     ) -> Checks:
         """The check runs of a commit, the latest of each name in each workflow, and its statuses.
 
-        `only` those that are named count (all when empty), and none that is `ignored`, by a schedule, or of the
-        workflow run `own_run`, which asks and would wait for itself. Raises `GitHubUnreachableError`, or `SlipwayError`
-        when GitHub refuses.
+        `only` those that are named count (all when empty), and none that is `ignored` (the name of a check, or of a
+        workflow's file), by a schedule, or of the workflow run `own_run`, which asks and would wait for itself. Raises
+        `GitHubUnreachableError`, or `SlipwayError` when GitHub refuses.
         """
         try:
             commit = self._repository.get_commit(sha)
@@ -138,7 +138,7 @@ class Repository:
             # PyGithub's own method for the latest status of every context reads the first page only.
             address, options = f"{commit.url}/status", {"per_page": 100}
             statuses = PaginatedList(CommitStatus, commit.requester, address, options, list_item="statuses")
-            workflows = self._workflows(runs)
+            workflows = self._workflows(runs, ignored)
             runs = [run for run in runs if workflows.get(run.check_suite.id) != _SCHEDULED]
             found = [*_of_runs(runs, workflows, own_run), *map(_of_status, statuses)]
             found += [] if only else _announced(commit.get_check_suites(), runs)
@@ -165,7 +165,7 @@ class Repository:
             raise self._error(error, f"pull request {number}", "pull requests: read") from None
         return False
 
-    def _workflows(self, runs: Collection[CheckRun]) -> Mapping[int, str]:
+    def _workflows(self, runs: Collection[CheckRun], ignored: Collection[str]) -> Mapping[int, str]:
         """Check suite → the workflow whose run it is, or that a clock ran it: each run has a suite of its own.
 
         Nothing without the permission `actions: read`: then the runs of one workflow count as those of several.
@@ -175,7 +175,9 @@ class Repository:
         try:
             listed = self._repository.get_workflow_runs(head_sha=next(iter(runs)).head_sha)
             return {
-                run.check_suite_id: _SCHEDULED if run.event == _SCHEDULED else f"workflow {run.workflow_id}"
+                run.check_suite_id: _SCHEDULED
+                if run.event == _SCHEDULED or str(run.path).rpartition("/")[2] in ignored
+                else f"workflow {run.workflow_id}"
                 for run in listed
             }
         except RateLimitExceededException:

@@ -121,6 +121,7 @@ class FakeGitHub:
         status: str = "",
         workflow: int = 1,
         event: str = "push",
+        file: str = "ci.yml",
     ) -> None:
         """A check run: completed with that conclusion, or in progress without one; an earlier one stays as it was.
 
@@ -145,6 +146,7 @@ class FakeGitHub:
             self.runs.setdefault(sha, []).append(entry)
             ran = copy.deepcopy(self._examples["workflow-run-paginated"]["workflow_runs"][0])
             ran |= {"id": int(run), "head_sha": sha, "check_suite_id": suite, "workflow_id": workflow, "event": event}
+            ran["path"] = f".github/workflows/{file}"
             self.workflow_runs.setdefault(sha, {})[suite] = ran
             self._suite(sha, suite, "completed" if outcome else "in_progress")
 

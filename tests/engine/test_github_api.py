@@ -130,6 +130,19 @@ def test_what_a_clock_started_says_nothing_of_the_commit(
     assert words(repository) == {"test": ("success", "success")}
 
 
+@pytest.mark.parametrize(
+    ("ignored", "state"), [((), "pending"), (("release.yml",), "success"), (("ci.yml",), "pending")]
+)
+def test_a_workflow_that_waits_for_the_deployment_itself_can_be_ignored(
+    github: FakeGitHub, repository: Repository, ignored: tuple[str, ...], state: str
+) -> None:
+    """Its next job, too, of which GitHub lists nothing yet."""
+    github.check(SHA, "test", "success")
+    github.check(SHA, "version", "success", suite=2, run="2", workflow=2, file="release.yml")
+    github.suite(SHA, 2, "in_progress")
+    assert repository.checks(SHA, ignored=ignored).state == state
+
+
 def test_without_leave_to_ask_for_workflows_the_worst_of_a_name_counts(
     github: FakeGitHub, repository: Repository
 ) -> None:

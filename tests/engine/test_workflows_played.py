@@ -51,10 +51,11 @@ class Runner:
         secrets = {
             name: self._stack.environment.get(name, "") for name in ("PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE")
         }
+        more = {"STACK": given.pop("STACK")} if "STACK" in given else {}
         contexts = {"secrets": secrets, "github": {"token": TOKEN}, **given.pop("contexts", {})}
         job = Job(workflow, self._stack.folder, {**environment, **told}, contexts=contexts, **given)
         job.summary.unlink(missing_ok=True)
-        return job, job.play(**NOT_HERE)
+        return job, job.play(**NOT_HERE, **more)
 
     def _git(self, *argv: str) -> str:
         given = ["-c", "user.name=Test", "-c", "user.email=test@example.org", "-C", str(self._stack.application.folder)]
@@ -71,6 +72,24 @@ def _files(folder: Path) -> dict[Path, int]:
 def github() -> Iterator[FakeGitHub]:
     with serving_github() as fake:
         yield fake
+
+
+def _release(runner: Runner, staging: Stack, commit: str) -> None:
+    """The very images that run get the version, and nothing else does."""
+    gh = staging.folder / "bin/gh"
+    gh.write_text('#!/bin/sh\necho "$@"\n')
+    gh.chmod(0o755)
+    needs = {"version": {"outputs": {"tag": "v1.0.0"}}}
+    # its stack is called as the test's, which the workflow of a repository would be, too
+    given = {"name": "release", "contexts": {"needs": needs}, "STACK": staging.name}
+    job, good = runner.job("release.yml", sha="f" * 40, **given)
+    assert not good, "another commit's"
+    assert "v1.0.0" not in staging.tags("shop-web")
+    job, good = runner.job("release.yml", sha=commit, **given)
+    assert good, job.said
+    assert f"release create v1.0.0 --target {commit} --generate-notes --prerelease=false" in job.said
+    running = {name: each.digest for name, each in staging.containers().items()}
+    assert {name: staging.tags(f"shop-{name}")["v1.0.0"] for name in running} == running
 
 
 def test_from_a_pull_request_to_production_and_what_went_wrong_on_the_way(
@@ -96,6 +115,8 @@ def test_from_a_pull_request_to_production_and_what_went_wrong_on_the_way(
     assert staging.serves("1")
     assert f"- the way back: `slipway rollback --stack {staging.name}`" in job.summary.read_text()
     assert list((staging.folder / "bundle").iterdir())
+
+    _release(runner, staging, first)
 
     docker("stop", "--time", "0", staging.containers()["side"].id)
     job, good = runner.job("drift.yml", contexts=matrix)

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["WORKFLOWS", "by_hand", "changed_workflows", "first_workflow", "workflows_for"]
 
 WORKFLOWS = (
-    "deploy.yml", "staging.yml", "production.yml", "rollback.yml", "preview.yml", "drift.yml", "health.yml",
-    "cleanup.yml", "pr-environment.yml",
+    "deploy.yml", "staging.yml", "release.yml", "production.yml", "rollback.yml", "preview.yml", "drift.yml",
+    "health.yml", "cleanup.yml", "pr-environment.yml",
 )  # fmt: skip
+_OF_TWO = ("release.yml", "production.yml")  # stacks, from one to the other
 _APPLICATIONS = "ci.yml"  # written for it once
 _FIRST, _LAST = "staging", "production"  # stacks as the shipped files call them; the first is the one of a push
 _PULL_REQUESTS = "pr"  # the stack that is the template of pull requests' own, and deployed by none of the others
@@ -53,7 +54,7 @@ def workflows_for(
         raise SlipwayError(what, "a run on GitHub checks out one repository, and would miss the other", fix)
     folder = os.path.relpath(root.resolve(), repository.resolve())
     own = _without_template(stacks)
-    names = [name for name in WORKFLOWS[:-1] if own and (name != f"{_LAST}.yml" or len(own) > 1)]  # two to promote
+    names = [name for name in WORKFLOWS[:-1] if own and (name not in _OF_TWO or len(own) > 1)]
     names += WORKFLOWS[-1:] if _PULL_REQUESTS in stacks else ()
     files = {name: shipped_file(f"{_FOLDER}/{name}").read_text("utf-8") for name in names}
     source = os.path.relpath(application.resolve(), repository.resolve())
@@ -148,11 +149,12 @@ def _adapted(text: str, folders: tuple[str, str], stacks: Sequence[str], branch:
     names = [name if yaml.safe_load(name) == name else json.dumps(name) for name in stacks or (_FIRST, _LAST)]
     labels = runner or [_RUNNER]
     changes = {
+        **{f"{name}.yml": _file(f"{name}.yml", stacks) for name in (_FIRST, _LAST)},
         f"[{_FIRST}, {_LAST}]": f"[{', '.join(names)}]",
         f"[{_FIRST}]": f"[{', '.join(names[:-1] or names)}]",
         _FIRST: names[0],
         _LAST: names[-1],
-        "[main]": f"[{branch}]",
+        "[main": f"[{branch}",
         f'["{_RUNNER}"]': json.dumps(labels),
         f"runs-on: {_RUNNER}": f"runs-on: {_runs_on(labels)}",
         "|| '.'": f"|| '{folder}'",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 import shlex
 import subprocess
@@ -96,7 +97,8 @@ def test_every_step_is_a_pinned_action_or_a_command_that_also_runs_here(
         assert "checkout" not in step["uses"] or step["with"]["persist-credentials"] is False
     else:
         assert re.match(
-            r"uv sync --locked|uv run --no-sync slipway |make \w+|echo |exit 1|gh release upload ", step["run"]
+            r"uv sync --locked|uv run --no-sync slipway |make \w+|echo |exit 1|VERSION=\$\(|gh release \w+ ",
+            step["run"],
         )
         assert "${{" not in step["run"], "what somebody wrote is handed on as a variable"
         assert "\n" not in step["run"].strip()
@@ -114,7 +116,8 @@ def test_every_action_says_its_version(file: Path) -> None:
 DEPLOYMENTS = [
     # inputs → commands
     ({}, ["up --stack staging", "validate --stack staging --no-github"]),
-    ({"await-checks": True}, ["up --stack staging", f"await-checks --stack staging --sha {SHA} --no-variables"]),
+    ({"await-checks": True},
+     ["up --stack staging", f"await-checks --stack staging --sha {SHA} --no-variables --ignore release.yml"]),
     ({"pin": "v1"}, ["up --stack staging", "validate --stack staging --no-github"]),
     ({"pin": "v1", "await-checks": True}, ["up --stack staging"]),
     ({"rollback": True, "to": "", "reason": "x"},
@@ -184,6 +187,9 @@ CALLS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("production.yml", {"github": {"event_name": "workflow_dispatch"}, "inputs": {"confirm": "no", "reason": "x"}},
      {"stack": "production", "promote": "staging", "commit": "", "confirm": "no", "reason": "x"}),
     ("production.yml",
+     {"github": {"event_name": "push", "sha": "x"}, "inputs": {"commit": SHA, "confirm": "DEPLOY", "reason": "v1"}},
+     {"stack": "production", "promote": "staging", "commit": SHA, "confirm": "DEPLOY", "reason": "v1"}),
+    ("production.yml",
      {"github": {"event_name": "release", "sha": SHA, "event": {"release": {"tag_name": "v1"}}}},
      {"stack": "production", "promote": "staging", "commit": SHA, "confirm": "DEPLOY", "reason": "v1"}),
     ("rollback.yml", {"inputs": {"stack": "production", "to": "r-1", "plan": True, "reason": "x"}},
@@ -200,11 +206,64 @@ def test_a_caller_hands_on_what_it_was_given(workflow: str, given: dict[str, Any
     assert set(secrets) == set(declared["secrets"])
 
 
-@pytest.mark.parametrize("name", ["staging.yml", "production.yml", "rollback.yml"])
+VERSIONS = [
+    # tags that are there, what is chosen, or what the file VERSION has → the next tag
+    ([], "patch", "v0.0.1"), (["v1.2.0"], "minor", "v1.3.0"), (["v1.2.0", "nightly"], "prerelease", "v1.2.1-rc.1"),
+    (["v1.3.0-rc.1"], "prerelease", "v1.3.0-rc.2"), (["v1.3.0-rc.2"], "minor", "v1.3.0"),
+    ([], "VERSION 2.0.0", "v2.0.0"), ([], "VERSION 2.0.0-rc.1\n#", "v2.0.0-rc.1"), ([], "VERSION 2", None),
+    ([], 'VERSION $(id)"', None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("tags", "chosen", "tag"), VERSIONS)
+def test_the_next_version_follows_the_last_tag_or_is_what_the_file_says(
+    tags: list[str], chosen: str, tag: str | None, tmp_path: Path
+) -> None:
+    assert f"semver=={importlib.metadata.version('semver')} " in (WORKFLOWS / "release.yml").read_text()
+    git = ["git", "-c", "user.name=T", "-c", "user.email=t@example.org", "-C", str(tmp_path)]
+    subprocess.run([*git, "init", "-q"], check=True)
+    for name in ["first", *tags]:
+        subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", name], check=True)
+        subprocess.run([*git, "tag", *([name] if name in tags else ["-l"])], check=True, capture_output=True)
+    (tmp_path / "uvx").write_text(f'#!/bin/sh\nshift 3\nexec {Path(sys.executable).parent}/pysemver "$@"\n')
+    (tmp_path / "uvx").chmod(0o755)
+    given: dict[str, Any] = {"inputs": {"level": chosen}, "contexts": {"github": {"event_name": "workflow_dispatch"}}}
+    if chosen.startswith("VERSION "):
+        (tmp_path / "VERSION").write_text(chosen.removeprefix("VERSION "))
+        given = {"contexts": {"github": {"event_name": "push"}}}
+    job = Job("release.yml", tmp_path, {"PATH": f"{tmp_path}:/usr/bin:/bin"}, name="version", **given)
+    assert job.play() is (tag is not None), job.said
+    assert job.filled(job.job["outputs"]["tag"]) == (tag or "")
+
+
+@pytest.mark.parametrize(("tag", "prerelease"), [("v1.2.0", "false"), ("v1.3.0-rc.1", "true")])
+def test_a_release_tags_what_ran_in_staging_and_only_a_stable_one_goes_on(
+    tag: str, prerelease: str, tmp_path: Path
+) -> None:
+    needs = {"version": {"outputs": {"tag": tag}}}
+    (tmp_path / "gh").write_text('#!/bin/sh\nprintf "%s\\n" gh "$@" . >> "$RAN"\n')
+    (tmp_path / "gh").chmod(0o755)
+    _, ran = played(tmp_path, "release.yml", name="release", contexts={"needs": needs, "github": {"token": "t"}})
+    assert [" ".join(each) for each in ran] == [
+        f"tag {tag} --stack staging --commit {SHA}",
+        f"gh release create {tag} --target {SHA} --generate-notes --prerelease={prerelease}",
+    ]
+    assert understood(ran[0])
+    jobs = yaml.safe_load((WORKFLOWS / "release.yml").read_text())["jobs"]
+    assert (jobs["deploy"]["with"]["stack"], jobs["release"]["needs"]) == ("staging", ["version", "deploy"])
+    assert jobs["promote"]["needs"] == ["version", "release"]
+    assert Job("release.yml", tmp_path, {}, name="promote", contexts={"needs": needs}).wanted is (prerelease == "false")
+    _, ran = played(tmp_path, "release.yml", name="release", fails="tag", contexts={"needs": needs})
+    assert len(ran) == 1, "nothing is released that has no image"
+
+
+@pytest.mark.parametrize("name", ["staging.yml", "production.yml", "release.yml", "rollback.yml"])
 def test_a_caller_grants_exactly_what_the_deployment_asks_for(name: str) -> None:
     asked = yaml.safe_load((WORKFLOWS / "deploy.yml").read_text())["jobs"]["deploy"]["permissions"]
     jobs = yaml.safe_load((WORKFLOWS / name).read_text())["jobs"].values()
-    assert [job["permissions"] for job in jobs if "uses" in job] == [asked]
+    granted = [job["permissions"] for job in jobs if "uses" in job]
+    assert granted
+    assert all(each == asked for each in granted)
 
 
 @pytest.mark.parametrize(
@@ -388,7 +447,7 @@ def test_folder_stacks_branch_and_runner_are_the_repositorys(repository: Path) -
     project.mkdir(parents=True)
     written = workflows_for(project, repository, ("dev", "test", "live"), runner=("self-hosted", "deploy"))
     texts = {file.name: text for file, text in written.items()}
-    assert set(texts) == ALWAYS | {"dev.yml", "live.yml"}
+    assert set(texts) == ALWAYS | {"dev.yml", "live.yml", "release.yml"}
     for text in texts.values():
         assert not re.search(r"staging|production|ubuntu|When this project is a folder", text)
     found = {name: yaml.safe_load(text) for name, text in texts.items()}
@@ -415,7 +474,11 @@ def test_a_stacks_name_stays_text(stack: str, repository: Path) -> None:
 
 def test_a_stack_called_like_another_workflow_does_not_replace_it(repository: Path) -> None:
     names = {file.name for file in workflows_for(repository, repository, ("preview", "live"))}
-    assert names == ALWAYS | {"stack-preview.yml", "live.yml"}
+    assert names == ALWAYS | {"stack-preview.yml", "live.yml", "release.yml"}
+    written = workflows_for(repository, repository, ("preview", "1.0"))
+    release = next(text for file, text in written.items() if file.name == "release.yml")
+    called = {job["uses"] for job in yaml.safe_load(release)["jobs"].values() if "uses" in job}
+    assert called == {"./.github/workflows/deploy.yml", "./.github/workflows/1.0.yml"}
 
 
 def test_one_stack_alone_has_nothing_to_promote_to(repository: Path) -> None:

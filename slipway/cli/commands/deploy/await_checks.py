@@ -43,7 +43,8 @@ def await_checks(
         list[str] | None, typer.Option("--check", metavar="NAME", help="Only this check counts; may be repeated.")
     ] = None,
     ignore: Annotated[
-        list[str] | None, typer.Option("--ignore", metavar="NAME", help="This check does not count; may be repeated.")
+        list[str] | None,
+        typer.Option("--ignore", metavar="NAME", help="This check, or file of a workflow, does not count; repeatable."),
     ] = None,
     on_timeout: Annotated[
         _OnTimeout, typer.Option("--on-timeout", help="What to do when the checks do not end in time.")
