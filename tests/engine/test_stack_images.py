@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shlex
 import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from applications import DOCKERFILE, SERVER, Application, shop
 from stack_harness import docker
+from workflow_jobs import WORKFLOWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -217,6 +221,43 @@ def test_a_build_upon_another_services_image_follows_it_and_files_are_merged(mak
     changes = stack.up().changes
     assert (changes["two-base"], changes["two-web"]) == ("update", "update")
     assert docker("exec", stack.containers()["web"].id, "cat", "/copy").strip() == "two"
+
+
+def test_images_come_new_on_a_changed_base_when_that_is_asked_for_and_then_stay(
+    make_stack: Callable[..., Stack],
+) -> None:
+    """As refresh.yml asks; the base is one of this machine, under a name of the test's own."""
+    base = f"slipway-test-base-{os.getpid()}"
+    refresh = next(
+        each["run"].partition(" -- ")[2]
+        for each in yaml.safe_load((WORKFLOWS / "deploy.yml").read_text())["jobs"]["deploy"]["steps"]
+        if each.get("id") == "refresh"
+    )
+    service = {"init": True, "restart": "unless-stopped", "command": ["sleep", "1000000"], "build": "./web"}
+    files = {
+        "compose.yaml": json.dumps({"name": "fresh", "services": {"web": service}}),
+        "web/Dockerfile": f"FROM {base}\nCOPY text /text\n",
+        "web/text": "one",
+    }
+    docker("tag", "python:3.13-slim-trixie", base)
+    try:
+        stack = make_stack(lambda folder: Application(folder, files))
+        stack.up()
+        first = stack.containers()["web"]
+        stack.up(*shlex.split(refresh))
+        assert stack.containers()["web"].id == first.id, "the base is the same, so is the digest"
+        docker("create", "--name", base, base)
+        docker("commit", "--change", "ENV FRESH=yes", base, base)
+        stack.up()
+        assert stack.containers()["web"].id == first.id
+        stack.up(*shlex.split(refresh))
+        second = stack.containers()["web"]
+        assert "FRESH=yes" in docker("exec", second.id, "env")
+        assert set(stack.preview().steps.values()) == {"same"}
+        assert stack.tags("fresh-web")[stack.name] == second.digest
+    finally:
+        docker("rm", "--force", base, check=False)
+        docker("image", "rm", base, check=False)
 
 
 def test_inline_cache_travels_with_the_image(tool: Stack) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from slipway.cli.init.requirements import Requirements, SmokeRequest
 
-__all__ = ["starter"]
+__all__ = ["looked_at", "starter"]
 
 _CHECKOUT = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1"
 _UV = "astral-sh/setup-uv@20cfd1bf945f4377ade1205e4dbc17946fc9a30d # v10.0.1"
@@ -72,13 +72,16 @@ class _Job:
     """Variables that only have to have some value."""
 
 
+def looked_at(repository: Path, application: Path, contexts: Iterable[str]) -> list[Path]:
+    """The folder of the Compose file, and those of the repository that its images are built from."""
+    folders = dict.fromkeys([application.resolve(), *(application.joinpath(each).resolve() for each in contexts)])
+    return [each for each in folders if each.is_relative_to(repository.resolve())]  # another is a Git address, too
+
+
 def starter(repository: Path, application: Path, first: Requirements, *, branch: str, runner: str) -> str:
     """The text of the workflow. `runner` is what follows `runs-on:`."""
-    folders = dict.fromkeys([application.resolve(), *(application.joinpath(each).resolve() for each in first.contexts)])
     jobs = []
-    for folder in folders:
-        if not folder.is_relative_to(repository.resolve()):
-            continue  # a Git address, or of another repository
+    for folder in looked_at(repository, application, first.contexts):
         where = os.path.relpath(folder, repository.resolve())
         name = "" if where == "." else f" {where}"
         jobs += [_Job(f"python{name}", where, steps) for steps in [list(_python(folder))] if steps]

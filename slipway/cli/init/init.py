@@ -18,7 +18,7 @@ from slipway.cli.init.host_keys import pin_host_keys
 from slipway.cli.init.moving import Moving, look_at_project, store_secrets
 from slipway.cli.init.prompts import InitOptions, Prompter, ask_for_stacks, given_variables
 from slipway.cli.init.requirements import Requirements, before_stacks, open_requirements, read_requirements
-from slipway.cli.init.workflows import by_hand, changed_workflows, first_workflow
+from slipway.cli.init.workflows import by_hand, changed_workflows, first_files
 from slipway.contract.commands import runnable
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.contract.redaction import printable
@@ -129,7 +129,7 @@ def init_stacks(application: Path, options: InitOptions, *, root: Path, asking: 
 
 def _workflows(root: Path, application: Path, options: InitOptions, report: InitReport) -> dict[Path, str]:
     texts = changed_workflows(root, application, report.stacks, options, report.files)
-    own = first_workflow(root, application, report.requirements, options.runner)
+    own = first_files(root, application, report.requirements, options.runner)
     for file in own:
         report.files[os.path.relpath(file, root)] = "written; it is the application's own from now on"
     return {**texts, **own}

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from slipway.cli.init.application_ci import starter
+from slipway.cli.init.application_ci import looked_at, starter
+from slipway.cli.init.updates import OTHERS, dependabot
 from slipway.compose.git import git_output, repository_of
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.package import shipped_file
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
     from slipway.cli.init.prompts import InitOptions
     from slipway.cli.init.requirements import Requirements
 
-__all__ = ["WORKFLOWS", "by_hand", "changed_workflows", "first_workflow", "workflows_for"]
+__all__ = ["WORKFLOWS", "by_hand", "changed_workflows", "first_files", "workflows_for"]
 
 WORKFLOWS = (
     "deploy.yml", "staging.yml", "release.yml", "production.yml", "rollback.yml", "preview.yml", "drift.yml",
-    "health.yml", "cleanup.yml", "pr-environment.yml",
+    "health.yml", "cleanup.yml", "refresh.yml", "pr-environment.yml",
 )  # fmt: skip
-_OF_TWO = ("release.yml", "production.yml")  # stacks, from one to the other
+_OF_TWO = ("release.yml", "production.yml", "refresh.yml")  # stacks: production is never the one to try it on
 _APPLICATIONS = "ci.yml"  # written for it once
 _FIRST, _LAST = "staging", "production"  # stacks as the shipped files call them; the first is the one of a push
 _PULL_REQUESTS = "pr"  # the stack that is the template of pull requests' own, and deployed by none of the others
@@ -93,14 +94,20 @@ def changed_workflows(
     return texts
 
 
-def first_workflow(root: Path, application: Path, first: Requirements, runner: Sequence[str]) -> dict[Path, str]:
-    """The application's own `ci.yml`, where there is none yet: what somebody made of it stays."""
+def first_files(root: Path, application: Path, first: Requirements, runner: Sequence[str]) -> dict[Path, str]:
+    """What the application gets once, and keeps however it is changed: `ci.yml` and `dependabot.yml`."""
     repository = repository_of(root)
-    file = (repository or root) / _FOLDER / _APPLICATIONS
-    if repository is None or file.exists():
+    if repository is None:
         return {}
-    text = starter(repository, application, first, branch=_branch(repository), runner=_runs_on(runner or [_RUNNER]))
-    return {file: text}
+    files = {}
+    workflow, updates = repository / _FOLDER / _APPLICATIONS, repository / ".github" / "dependabot.yml"
+    if not workflow.exists():
+        labels = _runs_on(runner or [_RUNNER])
+        files[workflow] = starter(repository, application, first, branch=_branch(repository), runner=labels)
+    if not any((repository / name).exists() for name in (updates.relative_to(repository), *OTHERS)):
+        folders = [root.resolve(), *looked_at(repository, application, first.contexts)]
+        files[updates] = dependabot(repository.resolve(), dict.fromkeys(folders))
+    return files
 
 
 def _branch(repository: Path) -> str:

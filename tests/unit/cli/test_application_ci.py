@@ -14,7 +14,8 @@ import yaml
 from dev.toolchain.actionlint import ensure_actionlint
 from slipway.cli.init.application_ci import starter
 from slipway.cli.init.requirements import Requirements, SmokeRequest, _smoke
-from slipway.cli.init.workflows import first_workflow
+from slipway.cli.init.updates import OTHERS, dependabot
+from slipway.cli.init.workflows import first_files
 
 ROOT = Path(__file__).parents[3]
 
@@ -202,9 +203,42 @@ def test_checkers_find_nothing_in_it(tmp_path: Path) -> None:
 def test_what_somebody_made_of_it_stays(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     first = Requirements(file="compose.yaml", name="shop", services=(), built=(), routed=())
-    [(file, text)] = first_workflow(tmp_path, tmp_path, first, ("own",)).items()
-    assert file == tmp_path / ".github/workflows/ci.yml"
-    assert yaml.safe_load(text)["jobs"]["stack"]["runs-on"] == "own"
-    file.parent.mkdir(parents=True)
-    file.write_text("mine")
-    assert first_workflow(tmp_path, tmp_path, first, ()) == {}
+    files = {
+        str(file.relative_to(tmp_path)): text for file, text in first_files(tmp_path, tmp_path, first, ("own",)).items()
+    }
+    assert files.keys() == {".github/workflows/ci.yml", ".github/dependabot.yml"}
+    assert yaml.safe_load(files[".github/workflows/ci.yml"])["jobs"]["stack"]["runs-on"] == "own"
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("mine")
+    assert first_files(tmp_path, tmp_path, first, ()) == {}
+
+
+def test_who_uses_renovate_gets_no_dependabot(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    first = Requirements(file="compose.yaml", name="shop", services=(), built=(), routed=())
+    for name in OTHERS:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+        assert [file.name for file in first_files(tmp_path, tmp_path, first, ())] == ["ci.yml"]
+        (tmp_path / name).unlink()
+
+
+def test_each_kind_of_dependency_is_kept_up_to_date_where_it_is(tmp_path: Path) -> None:
+    files = ("ops/uv.lock", "ops/requirements.txt", "shop/compose.yaml", "shop/api/Dockerfile",
+             "shop/api/requirements.txt", "shop/web/package.json", "shop/web/web.Dockerfile",
+             "package.json")  # fmt: skip
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    folders = [tmp_path / name for name in ("ops", "shop", "shop/api", "shop/web")]
+    updates = yaml.safe_load(dependabot(tmp_path, folders))["updates"]
+    assert [(each["package-ecosystem"], each["directory"]) for each in updates] == [
+        ("github-actions", "/"), ("uv", "/ops"), ("docker-compose", "/shop"), ("docker", "/shop/api"),
+        ("pip", "/shop/api"), ("docker", "/shop/web"), ("npm", "/shop/web"),
+    ]  # fmt: skip
+    (tmp_path / ".github").mkdir()
+    (tmp_path / ".github/dependabot.yml").write_text(dependabot(tmp_path, folders))
+    zizmor = [Path(sys.executable).parent / "zizmor", "--offline", "--quiet", "--persona", "pedantic", tmp_path]
+    checked = subprocess.run(zizmor, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr

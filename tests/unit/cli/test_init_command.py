@@ -831,7 +831,7 @@ def test_workflows_get_the_projects_folder_and_environments(init: Init, reposito
     assert drift["jobs"]["stack"]["runs-on"] == "own"
     assert {file.name for file in folder.iterdir()} == {
         "deploy.yml", "test.yml", "live.yml", "release.yml", "rollback.yml", "preview.yml", "drift.yml", "health.yml",
-        "cleanup.yml", "ci.yml",
+        "cleanup.yml", "refresh.yml", "ci.yml",
     }  # fmt: skip
     assert "Still to do on GitHub:" in result.output
     assert "gh variable set SLIPWAY_ENABLED" in said(result)

@@ -120,6 +120,8 @@ DEPLOYMENTS = [
      ["up --stack staging", f"await-checks --stack staging --sha {SHA} --no-variables --ignore release.yml"]),
     ({"pin": "v1"}, ["up --stack staging", "validate --stack staging --no-github"]),
     ({"pin": "v1", "await-checks": True}, ["up --stack staging"]),
+    ({"refresh": True},
+     ["up --stack staging -- --replace **docker-build:index:Image::**", "validate --stack staging --no-github"]),
     ({"rollback": True, "to": "", "reason": "x"},
      ["history --stack staging", "rollback --stack staging --to '' --message x"]),
     ({"rollback": True, "to": "r-1", "plan": True},
@@ -184,6 +186,7 @@ def test_the_environments_credentials_are_declared_for_callers() -> None:
 CALLS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("staging.yml", {}, {"stack": "staging", "await-checks": False}),
     ("staging.yml", {"vars": {"SLIPWAY_AWAIT_CHECKS": "true"}}, {"stack": "staging", "await-checks": True}),
+    ("refresh.yml", {}, {"stack": "staging", "refresh": True, "await-checks": False}),
     ("production.yml", {"github": {"event_name": "workflow_dispatch"}, "inputs": {"confirm": "no", "reason": "x"}},
      {"stack": "production", "promote": "staging", "commit": "", "confirm": "no", "reason": "x"}),
     ("production.yml",
@@ -257,7 +260,7 @@ def test_a_release_tags_what_ran_in_staging_and_only_a_stable_one_goes_on(
     assert len(ran) == 1, "nothing is released that has no image"
 
 
-@pytest.mark.parametrize("name", ["staging.yml", "production.yml", "release.yml", "rollback.yml"])
+@pytest.mark.parametrize("name", ["staging.yml", "production.yml", "release.yml", "rollback.yml", "refresh.yml"])
 def test_a_caller_grants_exactly_what_the_deployment_asks_for(name: str) -> None:
     asked = yaml.safe_load((WORKFLOWS / "deploy.yml").read_text())["jobs"]["deploy"]["permissions"]
     jobs = yaml.safe_load((WORKFLOWS / name).read_text())["jobs"].values()
@@ -447,7 +450,7 @@ def test_folder_stacks_branch_and_runner_are_the_repositorys(repository: Path) -
     project.mkdir(parents=True)
     written = workflows_for(project, repository, ("dev", "test", "live"), runner=("self-hosted", "deploy"))
     texts = {file.name: text for file, text in written.items()}
-    assert set(texts) == ALWAYS | {"dev.yml", "live.yml", "release.yml"}
+    assert set(texts) == ALWAYS | {"dev.yml", "live.yml", "release.yml", "refresh.yml"}
     for text in texts.values():
         assert not re.search(r"staging|production|ubuntu|When this project is a folder", text)
     found = {name: yaml.safe_load(text) for name, text in texts.items()}
@@ -474,7 +477,7 @@ def test_a_stacks_name_stays_text(stack: str, repository: Path) -> None:
 
 def test_a_stack_called_like_another_workflow_does_not_replace_it(repository: Path) -> None:
     names = {file.name for file in workflows_for(repository, repository, ("preview", "live"))}
-    assert names == ALWAYS | {"stack-preview.yml", "live.yml", "release.yml"}
+    assert names == ALWAYS | {"stack-preview.yml", "live.yml", "release.yml", "refresh.yml"}
     written = workflows_for(repository, repository, ("preview", "1.0"))
     release = next(text for file, text in written.items() if file.name == "release.yml")
     called = {job["uses"] for job in yaml.safe_load(release)["jobs"].values() if "uses" in job}
