@@ -1,7 +1,7 @@
 """The images that the stacks of a project need: to run, for their next update, and for every way back.
 
-What the state of a stack names counts, and the releases that its history or one of its hosts can go back to. A stack of
-which that cannot be known is an error: nothing may be deleted then.
+The images that a stack's state has count, and the releases that its history or one of its hosts can go back to. A stack
+of which that cannot be known is an error: nothing may be deleted then.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ __all__ = ["Needs", "StackNeeds", "read_needs"]
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _BUILT = "docker-build:index:Image"
+_NAMING = (  # what the next update, or a rollback, takes images from
+    _BUILT, "slipway:images:RegistryImages", "slipway:release:ReleaseRecord", "slipway:deployment:ComposeDeployment",
+)  # fmt: skip
 _AT_ONCE = 4  # processes of the engine
 _SO = "so nothing was deleted"
 
@@ -138,12 +141,13 @@ def _of_stack(engine: Engine, name: str, entry: Mapping[str, Any], keep: int) ->
     if problems := [problem for error in history.errors for problem in error.problems]:
         raise SlipwayError(problems)
     state = exported_state(stack) or {"deployment": {}}
+    named = [each.get("outputs") for each in resources_of(state) if each.get("type") in _NAMING]
     images = [image for release in _releases(history, keep) for image in _images(history, release)]
     everything = (*images, *(image for each in history.entries for image in each.images.values()))
     return StackNeeds(
         stack=name,
         settings=history.settings,
-        digests=frozenset(_DIGEST.findall(json.dumps(state))) | {*_DIGEST.findall(" ".join(images))},
+        digests=frozenset(_DIGEST.findall(f"{json.dumps(named)} {' '.join(images)}")),
         named=_by_repository(everything),
         repositories=frozenset(_built_in(state)),
     )

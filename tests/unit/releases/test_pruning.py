@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 NOW = datetime.now(UTC)
 REGISTRY = "r.example/acme"
+RECORD = "slipway:release:ReleaseRecord"
 UPDATED = {"lastUpdate": "2026-11-01T00:00:00.000Z"}
 
 
@@ -143,7 +144,9 @@ def test_a_failed_release_is_no_way_back_unless_the_state_has_it(world: World) -
     world.stack("live", 1, 2, live="r-2")
     world.histories["live"] = replace(world.histories["live"], entries=[entry(1), entry(2), entry(3, result="failed")])
     assert world.needed() == {1, 2}
-    world.states["live"] = {"deployment": {"resources": [{"type": "x", "outputs": {"anywhere": [{"in": image(3)}]}}]}}
+    world.states["live"] = {
+        "deployment": {"resources": [{"type": RECORD, "outputs": {"anywhere": [{"in": image(3)}]}}]}
+    }
     assert world.needed() == {1, 2, 3}
 
 
