@@ -35,7 +35,7 @@ name: ci
 on:
   pull_request:
   push:
-    branches: [{branch}]
+    branches: [{branch}, "hotfix/**"]
 
 permissions: {{}}
 
