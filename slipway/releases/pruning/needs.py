@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from slipway.releases.history.stack_history import StackHistory
     from slipway.settings.model import Settings
 
-__all__ = ["Needs", "StackNeeds", "read_needs"]
+__all__ = ["Needs", "StackNeeds", "read_needs", "unchanged"]
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _BUILT = "docker-build:index:Image"
@@ -92,14 +92,30 @@ def read_needs(engine: Engine, keep: int) -> Needs:
         found = list(pool.map(lambda name: _tried(engine, name, listed[name], keep), sorted(listed)))
     if problems := [problem for each in found if isinstance(each, SlipwayError) for problem in each.problems]:
         raise SlipwayError(problems)
-    needs = Needs(stacks=tuple(each for each in found if isinstance(each, StackNeeds)), updates=updates_in(listed))
+    needs = Needs(stacks=tuple(each for each in found if isinstance(each, StackNeeds)), updates=_updates(listed))
     if problems := list(_elsewhere(engine, needs, listed)):
         raise SlipwayError(problems)
     return needs
 
 
-def updates_in(listed: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Stack → when it was updated last."""
+def unchanged(engine: Engine, needs: Needs) -> None:
+    """Raise `SlipwayError` when a stack is being updated, or was updated, made or removed since `needs` were read."""
+    listed = listed_stacks(engine)
+    if changed := sorted({name for name, _ in {*_updates(listed).items()} ^ {*needs.updates.items()}}):
+        what = "what it needs now was not looked at, so nothing was deleted"
+        raise SlipwayError(f"{', '.join(changed)} changed meanwhile", what, "slipway prune")
+    for name, entry in listed.items():
+        _idle(engine_of(name), entry)
+
+
+def _idle(stack: Engine, entry: Mapping[str, Any]) -> None:
+    locks = stack_locks(stack)
+    if entry.get("updateInProgress") or (locks and locks.read()):
+        what = f"an update of {stack.short} runs, or has left a lock"
+        raise SlipwayError(what, _SO, of_stack("slipway lock", stack.stack))
+
+
+def _updates(listed: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return {name: str(each.get("lastUpdate") or "") for name, each in listed.items()}
 
 
@@ -122,9 +138,7 @@ def _tried(engine: Engine, name: str, entry: Mapping[str, Any], keep: int) -> St
 def _of_stack(engine: Engine, name: str, entry: Mapping[str, Any], keep: int) -> StackNeeds | None:
     """What it needs; None of one that is empty and has no settings here."""
     stack = engine_of(name)
-    locks = stack_locks(stack)
-    if entry.get("updateInProgress") or (locks and locks.read()):
-        raise SlipwayError("an update of it runs, or has left a lock", _SO, of_stack("slipway lock", name))
+    _idle(stack, entry)
     owner = _with_settings(engine, name)
     if owner is None:
         if not entry.get("lastUpdate"):

@@ -11,18 +11,15 @@ from urllib.error import HTTPError
 
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.images.stored_images import ImageStore, StoredImage, held_with
-from slipway.releases.engine import listed_stacks
 from slipway.releases.pruning.github_packages import GITHUB, GitHubImageStore
-from slipway.releases.pruning.needs import updates_in
 from slipway.settings.registry_names import address_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from slipway.releases.engine import Engine
     from slipway.releases.pruning.needs import Needs
 
-__all__ = ["Pruning", "carry_out", "planned", "unchanged"]
+__all__ = ["Pruning", "carry_out", "planned"]
 
 _CACHE = "buildcache"  # slipway/images/build_cache.py
 _REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
@@ -61,14 +58,6 @@ def planned(needs: Needs, environment: Mapping[str, str], *, days: int, keep_tag
         gone = [image for digest, image in images.items() if digest not in held]
         found.append(Pruning(repository=repository, store=store, images=images, gone=sorted(gone, key=_order)))
     return found
-
-
-def unchanged(engine: Engine, needs: Needs) -> None:
-    """Raise `SlipwayError` when a stack was updated, made or removed since `needs` were read."""
-    now = updates_in(listed_stacks(engine))
-    if changed := sorted(name for name, _ in {*now.items()} ^ {*needs.updates.items()}):
-        what = f"{', '.join(dict.fromkeys(changed))} changed meanwhile"
-        raise SlipwayError(what, "what it needs now was not looked at, so nothing was deleted", "slipway prune")
 
 
 def carry_out(pruning: Pruning) -> Iterator[Problem]:

@@ -17,8 +17,8 @@ from slipway.releases.history.ledgers import HostLedger, LedgerLine
 from slipway.releases.history.stack_history import StackHistory
 from slipway.releases.pruning import needs as needs_module
 from slipway.releases.pruning import prune
-from slipway.releases.pruning.needs import Needs, StackNeeds, read_needs
-from slipway.releases.pruning.prune import carry_out, planned, unchanged
+from slipway.releases.pruning.needs import Needs, StackNeeds, read_needs, unchanged
+from slipway.releases.pruning.prune import carry_out, planned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -62,7 +62,6 @@ class World:
             "read_ledgers", "read_release",
         ):  # fmt: skip
             monkeypatch.setattr(needs_module, name, getattr(self, name))
-        monkeypatch.setattr(prune, "listed_stacks", self.listed_stacks)
 
     def stack(
         self, name: str, *numbers: int, state: Iterable[int] = (), warm: Iterable[str] = (), live: str = "",
@@ -166,8 +165,8 @@ UNKNOWN = {
         lambda world: world.stack("live", 1, live="r-8"),
         "neither its state nor a host says which images r-8 has",
     ),
-    "it is locked": (lambda world: world.locks.add("live"), "an update of it runs, or has left a lock"),
-    "it is updated": (lambda world: world.listed["live"].update(updateInProgress=True), "an update of it runs"),
+    "it is locked": (lambda world: world.locks.add("live"), "an update of live runs, or has left a lock"),
+    "it is updated": (lambda world: world.listed["live"].update(updateInProgress=True), "an update of live runs"),
     "its file is not here": (lambda world: world.stack("other", 1, file=False), "it has no stack file here"),
     "a pull request's host does not answer": (
         lambda world: (
@@ -209,6 +208,9 @@ def test_an_update_since_then_stops_it(world: World) -> None:
     world.stack("live", 1, live="r-1")
     found = read_needs(world.engine, 1)
     unchanged(world.engine, found)
+    world.locks.add("live")
+    with pytest.raises(SlipwayError, match="an update of live runs"):
+        unchanged(world.engine, found)
     world.listed["pr-1"] = dict(UPDATED)
     with pytest.raises(SlipwayError, match="pr-1 changed meanwhile"):
         unchanged(world.engine, found)

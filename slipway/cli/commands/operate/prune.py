@@ -43,8 +43,8 @@ def prune(
     from slipway.cli.confirm import confirmed
     from slipway.cli.printing import print_problems
     from slipway.releases.engine import engine_of
-    from slipway.releases.pruning.needs import read_needs
-    from slipway.releases.pruning.prune import carry_out, planned, unchanged
+    from slipway.releases.pruning.needs import read_needs, unchanged
+    from slipway.releases.pruning.prune import carry_out, planned
 
     engine = engine_of("production")  # any name will do to ask for all of them
     needs = read_needs(engine, keep)
