@@ -116,13 +116,16 @@ def not_taken(deliveries: Iterable[Delivery]) -> Iterator[Problem]:
 
 def waits_for_nobody(engine: Engine, settings: Settings) -> bool:
     """Whether GitHub says that a job in the stack's environment needs no approval; False where it does not say."""
-    from slipway.releases.github import Repository  # 0.2 s that most messages need not pay
     from slipway.releases.github_settings import github_repository, token_in
 
     environment = settings.github.environment or engine.short
+    if not token_in(engine.environment):
+        return False
+    from slipway.releases.github import Repository  # 0.2 s that most messages need not pay
+
     try:
         name = github_repository(settings.github_repository, settings.application, engine.environment)
-        if not name or not token_in(engine.environment):
+        if not name:
             return False
         path = f"/repos/{name}/environments/{quote(environment, safe='')}"
         found = Repository(name, engine.environment, at_once=True).read(
