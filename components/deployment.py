@@ -143,7 +143,9 @@ class ComposeDeployment(pulumi.ComponentResource):
             f"{self._name}-{host.label}-removal",
             delete=f"{gone} && exec cat >/dev/null || {destroy}",
             stdin=json.dumps({"owner": args.settings.owner, "host": host.label}),
-            opts=pulumi.ResourceOptions(parent=host, delete_before_replace=True, ignore_changes=["stdin"]),
+            opts=pulumi.ResourceOptions(
+                parent=host, delete_before_replace=True, ignore_changes=["stdin"], depends_on=host.keys
+            ),
         )
         command = host.command(
             f"{self._name}-{host.label}",

@@ -1,6 +1,7 @@
 """GitHubEnvironment: a stack's environment in its repository on GitHub, and what stacks share there.
 
-Owns: environment, policies, secrets, variables, deploy keys, a ruleset, the Actions permissions: what the stack names.
+Owns: environment, policies, secrets, variables, deploy keys, a ruleset, the Actions permissions: what the stack names;
+with `sshKey` also a key for the hosts, of which the environment has the private half.
 Does not own: anything else in the repository. What was there before the stack is taken over, and stays when
 the stack no longer names it. A run without `githubAdmin` keeps everything as the last one with it left it.
 """
@@ -15,15 +16,19 @@ import pulumi
 from pydantic.alias_generators import to_camel
 
 from slipway.releases.github_repository import COMPONENT
-from slipway.settings.blocks.github import NOTHING
+from slipway.settings.blocks.github import NOTHING, SSH_KEY
 from slipway.settings.rules.github import github_secret
 
+from .ssh_key import SshKey, SshKeyArgs
+
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from slipway.releases.github_repository import RepositoryView
     from slipway.settings.blocks.github import RulesetSettings
     from slipway.settings.model import Settings
+
+    from .host import Host
 
 __all__ = ["GitHubEnvironment", "GitHubEnvironmentArgs"]
 
@@ -37,6 +42,8 @@ class GitHubEnvironmentArgs:
 
     settings: Settings
     repository: RepositoryView
+    hosts: Sequence[Host] = ()
+    """Where a key that is made here logs in."""
 
 
 class GitHubEnvironment(pulumi.ComponentResource):
@@ -51,6 +58,9 @@ class GitHubEnvironment(pulumi.ComponentResource):
 
         self._view, self._settings = args.repository, args.settings
         view = self._view
+        self._key: SshKey | None = None
+        if args.settings.github.ssh_key if view.admin else view.ssh_key:
+            self._key = SshKey(name, SshKeyArgs(hosts=args.hosts), pulumi.ResourceOptions(parent=self))
         self._provider = pulumi_github.Provider(
             f"{name}-github",
             owner=view.owner,
@@ -127,7 +137,7 @@ class GitHubEnvironment(pulumi.ComponentResource):
                     f"{name}/{kind} {each}",
                     {**within, f"{kind}_pattern": each},
                 )
-        for each in github.secrets:
+        for each in github.all_secrets:
             yield "ActionsEnvironmentSecret", f"{name}/{each}", {**within, **self._secret(each)}
         for each, value in github.variables.items():
             yield "ActionsEnvironmentVariable", f"{name}/{each}", {**within, "variable_name": each, "value": value}
@@ -148,6 +158,8 @@ class GitHubEnvironment(pulumi.ComponentResource):
             yield "ActionsRepositoryPermissions", self._view.name, {"allowed_actions": github.actions_permissions}
 
     def _secret(self, name: str) -> dict[str, Any]:
+        if name == SSH_KEY and self._key:
+            return {"secret_name": name, "value": self._key.private_half}
         return {"secret_name": name, "value": pulumi.Output.secret(github_secret(self._settings, name))}
 
 

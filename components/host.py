@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 from pulumi_command import local, remote
 
+from slipway.hosts.authorized_keys import let_in, taken_off
 from slipway.hosts.connection import OTHER_SHELLS, for_any_shell
 from slipway.settings.model import pinned_key
 
@@ -56,6 +57,8 @@ class Host(pulumi.ComponentResource):
         # `pulumi config set` takes the last line end away, an environment variable keeps it: the same key either way
         self._needs = [*args.needs]
         self._private_key = args.private_key.strip() + "\n"
+        self.keys: list[local.Command | remote.Command] = []
+        """What lets keys in. A deployment may be destroyed with one: they are taken off after it."""
         self.name = pulumi.Output.from_input(name)
         self.address = pulumi.Output.from_input("127.0.0.1" if args.machine.local else args.machine.address)
         self.docker = pulumi.Output.from_input(str(args.probe["machine"]["docker"]))
@@ -68,13 +71,14 @@ class Host(pulumi.ComponentResource):
         create: pulumi.Input[str] | None = None,
         delete: pulumi.Input[str],
         stdin: pulumi.Input[str] | None = None,
+        bastion: BastionSettings | None = None,
         opts: pulumi.ResourceOptions,
     ) -> local.Command | remote.Command:
         """A command that runs on this host whenever `create` or `stdin` changes, in place, and `delete` at the end.
 
         Without `create` it connects to the host at the end only. `stdin` may hold secrets; `create` and `delete` are
         shown in previews and errors and must not. What it prints on stderr is shown while it runs; its stdout is the
-        resource's output.
+        resource's output. With `bastion` it runs there instead.
         """
         opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=self._needs))
         options: dict[str, Any] = {
@@ -88,12 +92,31 @@ class Host(pulumi.ComponentResource):
         if self.machine.local:
             return local.Command(name, logging=local.Logging.STDERR, **options)
         # Those that read commands of sh keep the very command that their state has.
-        if str(self.probe["machine"].get("shell")).rpartition("/")[2] in OTHER_SHELLS:
+        if bastion or str(self.probe["machine"].get("shell")).rpartition("/")[2] in OTHER_SHELLS:
             for key in ("create", "update", "delete"):
                 options[key] = options[key] and pulumi.Output.from_input(options[key]).apply(for_any_shell)
         if pulumi.runtime.is_dry_run():  # it may have a key that only looks, or none: that is no change
             options["opts"] = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=_KEYS))
-        return remote.Command(name, connection=self._connection(), logging=remote.Logging.STDERR, **options)
+        connection = remote.ConnectionArgs(**self._reach(bastion)) if bastion else self._connection()
+        return remote.Command(name, connection=connection, logging=remote.Logging.STDERR, **options)
+
+    def let_in(self, name: str, public_half: pulumi.Output[str]) -> list[local.Command | remote.Command]:
+        """Have a key log in here and at the bastion, in place of the earlier one of that name; not on this machine."""
+        if self.machine.local:
+            return []
+        jump = self.machine.bastion
+        for place, bastion in ((self.label, None), *([(f"{self.label}-bastion", jump)] if jump else [])):
+            comment = f"slipway-{name}-{place}"
+            made = self.command(
+                f"{name}-{place}-key",
+                create=let_in(comment),
+                delete=taken_off(comment),
+                stdin=public_half.apply(lambda key: f"{key}\n"),
+                bastion=bastion,
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+            self.keys.append(made)
+        return self.keys
 
     def _connection(self) -> remote.ConnectionArgs:
         bastion = self.machine.bastion

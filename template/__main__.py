@@ -31,7 +31,7 @@ with reported_to_pulumi():
     from slipway.releases.github_repository import look_at_repository
 
     revision = application.revision or read_revision(settings.application)
-    repository = look_at_repository(settings)
+    github = look_at_repository(settings)
     cloud = look_at_cloud(settings, application.stack)
     view = look_at_hosts(settings, application, sessions, cloud.pending if cloud else None)
     warn(settings, application)
@@ -46,8 +46,6 @@ with reported_to_pulumi():
             live_edge=view.live_edge,
         ),
     )
-    if repository:
-        GitHubEnvironment(application.stack, GitHubEnvironmentArgs(settings=settings, repository=repository))
     servers = HetznerServers(application.stack, HetznerServersArgs(settings=settings, cloud=cloud)) if cloud else None
 
     def converge(view: View) -> ComposeDeployment:
@@ -57,6 +55,9 @@ with reported_to_pulumi():
             Host(name, HostArgs(machine=machine, private_key=key, probe=view.probes[name], needs=needs.get(name, ())))
             for name, machine in view.machines.items()
         ]
+        if github:
+            about = GitHubEnvironmentArgs(settings=settings, repository=github, hosts=hosts)
+            GitHubEnvironment(application.stack, about)
         args = ComposeDeploymentArgs(
             settings=settings,
             application=application,

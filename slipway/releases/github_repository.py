@@ -43,6 +43,8 @@ class RepositoryView:
     api: str
     admin: bool
     """Whether this run may change it."""
+    ssh_key: bool = False
+    """Whether the stack's state has a key for the hosts."""
     known: Mapping[tuple[str, str], str] = field(default_factory=dict)
     """What the stack's state has → the type by which the engine knows it."""
     adopted: frozenset[tuple[str, str]] = frozenset()
@@ -65,10 +67,9 @@ def look_at_repository(settings: Settings, environment: Mapping[str, str] = os.e
     if not settings.github_repository:
         return None
     owner, _, name = settings.github_repository.partition("/")
-    known, adopted = _of_state(settings.stack)
-    about: dict[str, Any] = {"owner": owner, "name": name, "api": api_in(environment), "known": known}
+    about: dict[str, Any] = {"owner": owner, "name": name, "api": api_in(environment), **_of_state(settings.stack)}
     if not settings.github_admin:
-        return RepositoryView(**about, admin=False, adopted=adopted)
+        return RepositoryView(**about, admin=False)
     if not environment.get("GITHUB_TOKEN"):
         raise SlipwayError(
             "there is no token for GitHub",
@@ -86,21 +87,24 @@ def look_at_repository(settings: Settings, environment: Mapping[str, str] = os.e
     found = look.all()
     if look.problems:
         raise SlipwayError(look.problems)
-    return RepositoryView(**about, admin=True, adopted=adopted, **found)
+    return RepositoryView(**about, admin=True, **found)
 
 
-def _of_state(stack: str) -> tuple[dict[tuple[str, str], str], frozenset[tuple[str, str]]]:
+def _of_state(stack: str) -> dict[str, Any]:
     """What the state has below the component, and what of it was there before."""
     known: dict[tuple[str, str], str] = {}
     adopted: list[list[str]] = []
+    ssh_key = False
     for urn, outputs in outputs_in_state(stack).items():
         _, _, kind_and_name = urn.partition(COMPONENT)
         kind, _, name = kind_and_name.partition("::")
         if kind.startswith("$github:"):
             known[kind.rpartition(":")[2], name] = kind.removeprefix("$")
+        elif kind.startswith("$slipway:ssh_key:"):
+            ssh_key = True
         elif kind_and_name and not kind:
             adopted = outputs.get("adopted") or []
-    return known, frozenset((kind, name) for kind, name in adopted)
+    return {"known": known, "adopted": frozenset((kind, name) for kind, name in adopted), "ssh_key": ssh_key}
 
 
 class _Look:
@@ -255,7 +259,7 @@ class _Look:
     def _secrets(self) -> None:
         """Those that are there: a secret's resource replaces the value of one."""
         for kind, place, within, wanted in (
-            ("ActionsEnvironmentSecret", f"{self._place}/secrets", f"{self._name}/", self._github.secrets),
+            ("ActionsEnvironmentSecret", f"{self._place}/secrets", f"{self._name}/", self._github.all_secrets),
             ("ActionsSecret", f"{self._repo}/actions/secrets", "", self._github.repository_secrets),
         ):
             what = f"the secrets of {self._name}" if within else "the secrets"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from slipway.contract.problems import SlipwayError, in_brief
 from slipway.hosts.agent_channel import agent_path
+from slipway.hosts.authorized_keys import LOCKED
 from slipway.hosts.connection import load_asyncssh, reached
 
 if TYPE_CHECKING:
@@ -17,16 +18,20 @@ if TYPE_CHECKING:
 
 __all__ = ["add_line", "authorized_line"]
 
-_ADD = """\
+_ADD = (
+    """\
 umask 077
 mkdir -p ~/.ssh && touch ~/.ssh/authorized_keys && cd ~/.ssh && read -r line || exit 1
 key=${line##*restrict } && key=${key#* } && key=${key%% *}
-if command -v flock > /dev/null; then exec 9>> authorized_keys && flock 9; fi
+"""
+    + LOCKED
+    + """\
 if grep -F -- "$key" authorized_keys | grep -vqxF -- "$line"; then echo other; exit; fi
 if grep -qxF -- "$line" authorized_keys; then echo there; exit; fi
 [ -z "$(tail -c 1 authorized_keys)" ] || echo >> authorized_keys
 printf '%s\\n' "$line" >> authorized_keys && echo added
 """
+)
 _NEW_KEY = "ssh-keygen -t ed25519 -N '' -f preview_ed25519"
 _SECONDS = 30
 

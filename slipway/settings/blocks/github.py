@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 from slipway.settings.values import Listed, Mapped, matching
 
 __all__ = [
-    "MOST_REVIEWERS", "MOST_SECRETS", "NOTHING", "SECRET_BYTES", "SECRET_NAME", "UNFIT", "GitHubSettings",
+    "MOST_REVIEWERS", "MOST_SECRETS", "NOTHING", "SECRET_BYTES", "SECRET_NAME", "SSH_KEY", "UNFIT", "GitHubSettings",
     "RepositoryName", "ReviewerSettings", "RulesetSettings",
 ]  # fmt: skip
 
@@ -20,6 +20,7 @@ MOST_SECRETS = 100  # of an environment, and of a repository; the same page
 
 RepositoryName = Annotated[str, matching(r"([A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+)?", "is not OWNER/NAME")]
 MOST_REVIEWERS = 6
+SSH_KEY = "SLIPWAY_SSH_KEY"
 SECRET_NAME = re.compile(r"(?!GITHUB_)[A-Z_][A-Z0-9_]*")
 UNFIT = "is not a name that GitHub takes: upper-case letters, digits and underscores, not GITHUB_… at its beginning"
 _Name = Annotated[str, matching(SECRET_NAME.pattern, UNFIT)]
@@ -64,6 +65,10 @@ class GitHubSettings(_Block):
         description="names of its secrets; their values are those of the stack (`SLIPWAY_…` for a setting), else of "
         "the variables of that name where `pulumi up` runs",
     )
+    ssh_key: bool = Field(
+        default=False,
+        description=f"make a key for the hosts, known to this environment alone, as its secret `{SSH_KEY}`",
+    )
     variables: Mapped = Field(default_factory=dict, description="its variables")
     repository_secrets: Listed[_Name] = Field(default_factory=list, description="secrets that all environments share")
     repository_variables: Mapped = Field(default_factory=dict, description="variables that all environments share")
@@ -75,6 +80,11 @@ class GitHubSettings(_Block):
     actions_permissions: Literal["", "all", "local_only", "selected"] = Field(
         "", description="which actions may run in the repository: all, local_only or selected; left as it is when empty"
     )
+
+    @property
+    def all_secrets(self) -> list[str]:
+        """Names of the environment's secrets, that of a key made here too."""
+        return [*self.secrets, *([SSH_KEY] if self.ssh_key else [])]
 
 
 NOTHING: Final = GitHubSettings.model_validate({})

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from pydantic.alias_generators import to_snake
 
 from slipway.contract.problems import Problem
-from slipway.settings.blocks.github import MOST_REVIEWERS, MOST_SECRETS, NOTHING, SECRET_BYTES, SECRET_NAME, UNFIT
+from slipway.settings.blocks.github import MOST_REVIEWERS, MOST_SECRETS, NOTHING, SECRET_BYTES, SECRET_NAME, SSH_KEY, UNFIT
 from slipway.settings.setting_files import config_rm, config_set, entry
 
 if TYPE_CHECKING:
@@ -51,13 +51,7 @@ def github_problems(settings: Settings) -> Iterator[Problem]:
             "GitHub takes no more; a team counts as one",
             config_set(stack, "github.reviewers"),
         )
-    if github.protected_branches and (github.branches or github.tags):
-        yield Problem.about(
-            "github.protectedBranches",
-            "set, though branches or tags are",
-            "GitHub takes one of them",
-            config_rm(stack, "github.protectedBranches"),
-        )
+    yield from _contradictions(settings)
     for section in ("variables", "repositoryVariables"):
         for name in getattr(github, to_snake(section)):
             if not SECRET_NAME.fullmatch(name):
@@ -66,6 +60,32 @@ def github_problems(settings: Settings) -> Iterator[Problem]:
     if settings.github_admin:
         for section in ("secrets", "repositorySecrets"):
             yield from _secret_problems(settings, section)
+
+
+def _contradictions(settings: Settings) -> Iterator[Problem]:
+    github = settings.github
+    for key, wrong, what, meaning in (
+        (
+            "protectedBranches",
+            github.protected_branches and (github.branches or github.tags),
+            "set, though branches or tags are",
+            "GitHub takes one of them",
+        ),
+        (
+            "sshKey",
+            github.ssh_key and SSH_KEY in github.secrets,
+            f"set, though secrets name {SSH_KEY}",
+            "that secret would be two keys",
+        ),
+        (
+            "sshKey",
+            github.ssh_key and all(host.local for host in settings.hosts),
+            "set, though no host is reached over SSH",
+            "there is nothing that a key could log in to",
+        ),
+    ):
+        if wrong:
+            yield Problem.about(f"github.{key}", what, meaning, config_rm(settings.stack, f"github.{key}"))
 
 
 def _secret_problems(settings: Settings, section: str) -> Iterator[Problem]:

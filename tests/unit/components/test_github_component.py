@@ -1,27 +1,42 @@
 """GitHubEnvironment: what it makes of settings and of what is there; no secret in the clear."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import asyncssh
 import pytest
 from recorded import Recorded, is_secret, open_strings, plain, program
-from samples import CANARY, settings
+from samples import CANARY, KEY, LOCAL, REMOTE, probe, settings
 
 from components.github import GitHubEnvironment, GitHubEnvironmentArgs
+from components.host import Host, HostArgs
 from slipway.releases.github_repository import RepositoryView
+from slipway.settings.model import HostSettings
 
+PRIVATE = asyncssh.generate_private_key("ssh-ed25519").export_private_key().decode()
 Registered = tuple[Recorded, list[list[str]]]
 
 
-def made(folder: Path, block: dict[str, Any], *, given: dict[str, Any] | None = None, **view: Any) -> Registered:
+def made(
+    folder: Path,
+    block: dict[str, Any],
+    *,
+    given: dict[str, Any] | None = None,
+    machines: Sequence[dict[str, Any]] = (),
+    **view: Any,
+) -> Registered:
     """The engine's record, and what counts as adopted."""
-    engine = Recorded()
+    engine = Recorded(stdout=PRIVATE)
     seen = RepositoryView(**{"owner": "acme", "name": "shop", "api": "https://api.github.com", "admin": True, **view})
     stack = settings(folder, github=block, **(given or {}))
-    adopted = program(
-        engine, lambda: GitHubEnvironment("shop", GitHubEnvironmentArgs(settings=stack, repository=seen)).adopted
-    )
-    return engine, adopted
+
+    def build() -> Any:
+        described = [HostSettings.model_validate(machine) for machine in machines]
+        hosts = [Host(each.name, HostArgs(machine=each, private_key=CANARY, probe=probe())) for each in described]
+        return GitHubEnvironment("shop", GitHubEnvironmentArgs(settings=stack, repository=seen, hosts=hosts)).adopted
+
+    return engine, program(engine, build)
 
 
 def kinds(engine: Recorded) -> set[tuple[str, str]]:
@@ -96,3 +111,31 @@ def test_without_admin_what_the_state_has_is_registered_and_nothing_else(tmp_pat
 
 def test_an_empty_block_makes_nothing(tmp_path: Path) -> None:
     assert kinds(made(tmp_path, {})[0]) == set()
+
+
+def test_a_key_for_the_hosts_is_made_and_only_the_environment_is_given_it(tmp_path: Path) -> None:
+    bastion = {"address": "jump.example.com", "user": "jump", "hostKey": KEY}
+    machines = [{**REMOTE, "bastion": bastion}, LOCAL]
+    engine, _ = made(tmp_path, {"sshKey": True}, machines=machines)
+    secret = inputs(engine, "ActionsEnvironmentSecret", "test/SLIPWAY_SSH_KEY")["value"]
+    assert is_secret(secret)
+    assert plain(secret) == PRIVATE
+    keys = {name: each for (_, name), each in engine.resources.items() if name.endswith("-key")}
+    assert {name: plain(each["connection"])["user"] for name, each in keys.items()} == {
+        "shop-web-1-key": "deploy",
+        "shop-web-1-bastion-key": "jump",
+    }
+    public = asyncssh.import_private_key(PRIVATE).export_public_key().decode().strip()
+    assert {plain(each["stdin"]) for each in keys.values()} == {f"{public}\n"}
+    pair = inputs(engine, "Command", "shop-pair")
+    assert (pair["logging"], "stdin" in pair) == ("none", False)
+
+
+@pytest.mark.parametrize(
+    ("admin", "wanted", "kept"), [(False, False, True), (False, True, False), (True, False, False)]
+)
+def test_a_key_comes_and_goes_with_a_run_that_may_change_the_repository(
+    tmp_path: Path, *, admin: bool, wanted: bool, kept: bool
+) -> None:
+    engine, _ = made(tmp_path, {"sshKey": wanted}, machines=[REMOTE], admin=admin, ssh_key=not wanted)
+    assert (("command:remote:Command", "shop-web-1-key") in engine.resources) == kept

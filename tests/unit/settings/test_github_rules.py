@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from samples import CANARY, load, problems_of_loading, settings
+from samples import CANARY, REMOTE, load, problems_of_loading, settings
 
 from slipway.contract.problems import Problem
 from slipway.settings.blocks.github import NOTHING
@@ -35,6 +35,7 @@ def test_it_is_off_by_default(tmp_path: Path) -> None:
         ({"reviewers": {"users": list("abcd"), "teams": list("efg")}}, "github.reviewers: there are more than 6"),
         ({"protectedBranches": True, "tags": ["v*"]}, "github.protectedBranches: set, though branches or tags are"),
         ({"waitTimer": 43201}, "github.waitTimer: "),
+        ({"sshKey": True}, "github.sshKey: set, though no host is reached over SSH"),
         ({"reviewer": {}}, "github.reviewer: unknown key"),
         ({"ruleset": {"checks": []}}, "github.ruleset.checks: unknown key"),
     ],
@@ -42,6 +43,13 @@ def test_it_is_off_by_default(tmp_path: Path) -> None:
 def test_what_github_would_refuse_is_refused(tmp_path: Path, block: dict[str, Any], what: str) -> None:
     [problem] = problems(tmp_path, block, REPOSITORY)
     assert problem.what.startswith(what)
+
+
+def test_the_secret_of_a_key_that_is_made_is_not_another_one(tmp_path: Path) -> None:
+    block = {"sshKey": True, "secrets": ["SLIPWAY_SSH_KEY"]}
+    found = problems(tmp_path, block, {**REPOSITORY, "hosts": json.dumps([REMOTE])})
+    whats = [each.what for each in found if each.what.startswith("github.")]
+    assert whats == ["github.sshKey: set, though secrets name SLIPWAY_SSH_KEY"]
 
 
 def test_a_block_without_a_repository_says_how_to_name_it(tmp_path: Path) -> None:

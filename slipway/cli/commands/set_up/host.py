@@ -41,6 +41,9 @@ def host(
         bool, typer.Option("--preview", help="With key: make it one for previews of this stack.")
     ] = False,
     add: Annotated[bool, typer.Option("--add", help="With key: add the line on every host reached over SSH.")] = False,
+    rotate: Annotated[
+        bool, typer.Option("--rotate", help="With key: replace the one that github.sshKey has made.")
+    ] = False,
     stack: StackName = "",
 ) -> None:
     """Check what hosts have of all that a prepared host has, or prepare them, or let a key look at a stack.
@@ -53,20 +56,24 @@ def host(
     nothing else. Set the private half as sshKey where previews run. It needs the agent of the last deployment, so
     deploy once before, and again after an upgrade of Slipway.
 
+    `key --rotate` makes another key in place of the one that GitHub has (github.sshKey): the hosts let it in and the
+    earlier one no more, and the environment's secret is set. Deploys nothing. Needs an administrator's GITHUB_TOKEN,
+    and the stack's own sshKey.
+
     Exit code: 0; with check: 0 when nothing differs. 1 when something differs, a host cannot be reached, a step failed
     or the file holds no public key; 2 for wrong usage.
     """
     if what is _What.KEY:
-        if not preview or not name or login or ssh_from or yes or json:
-            raise typer.BadParameter(
-                "key takes a FILE and --preview (only keys for previews are made), and maybe --add"
-            )
-    elif preview or add:
-        raise typer.BadParameter("--preview and --add are for a key")
+        if not (preview and name) != rotate or (rotate and (preview or add or name)) or login or ssh_from or yes or json:
+            raise typer.BadParameter("key takes either a FILE and --preview, and maybe --add, or --rotate")
+    elif preview or add or rotate:
+        raise typer.BadParameter("--preview, --add and --rotate are for a key")
     elif what is _What.CHECK and yes:
         raise typer.BadParameter("check changes nothing, so it has no --yes")
     elif what is _What.PREPARE and json:
         raise typer.BadParameter("prepare has no --json; check has")
+    if rotate:
+        raise typer.Exit(_rotated(stack))
     networks = _networks(ssh_from or ())
     from slipway.releases.engine import read_stack
 
@@ -123,3 +130,26 @@ def _key(file: Path, found: Stack, *, add: bool) -> None:
             print_problems(outcome.problems, found.settings.stack)
             failed = True
     raise typer.Exit(1 if failed else 0)
+
+
+def _rotated(stack: str) -> int:
+    from slipway.cli.deploy.update import deploy
+    from slipway.contract.commands import of_stack
+    from slipway.contract.problems import SlipwayError
+    from slipway.releases.engine import engine_of, settings_of
+    from slipway.releases.locks.waiting import when_free
+    from slipway.settings.blocks.github import SSH_KEY
+    from slipway.settings.setting_files import config_set
+
+    engine = engine_of(stack, deploys=True)
+    if not settings_of(engine).github.ssh_key:
+        raise SlipwayError(
+            "github.sshKey is not set",
+            "GitHub has no key of this stack that was made here",
+            f"{config_set(engine.stack, 'github.sshKey', 'true')} && pulumi up --stack {engine.stack}",
+        )
+    pair, line = "**$slipway:ssh_key:SshKey$command:local:Command::**", "**$command:remote:Command::**-key"
+    parts = (pair, line, f"**:ActionsEnvironmentSecret::**/{SSH_KEY}")
+    given = ["--replace", pair, *(word for each in parts for word in ("--target", each))]
+    command, admin = of_stack("slipway host key --rotate", engine.stack), {"SLIPWAY_GITHUB_ADMIN": "true"}
+    return when_free(engine, lambda note: deploy(engine, given, message=note, settings=admin, command=command))
