@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Literal",
+    "as_config",
     "logins",
     "mounted_files",
+    "mounted_itself",
     "names_on_networks",
     "one_secret_each",
     "password_for",
@@ -230,3 +233,17 @@ def _differ(one: set[str], two: set[str]) -> bool:
 
 def _words(name: str) -> set[str]:
     return set(re.split(r"[^A-Z0-9]+", _PASSWORD.sub("_", re.sub(r"([a-z])([A-Z])", r"\1_\2", name).upper())))
+
+
+def mounted_itself(file: str, services: Mapping[str, Any]) -> bool:
+    """Whether a file is the source of a mount, and not only in a folder that is."""
+    mounts = (mount for service in services.values() for mount in service.get("volumes") or ())
+    return any(os.path.normpath(str(mount.get("source"))) == file for mount in mounts if isinstance(mount, dict))
+
+
+def as_config(file: str, reference: str) -> str:
+    """How a file ships with a secret in it."""
+    return (
+        f"let the service mount, in place of {file}, a `configs:` entry whose `content:` is its text with {reference} "
+        "for the value, and $$ for every other $"
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
 import shlex
 from types import MappingProxyType
@@ -19,7 +18,7 @@ from slipway.compose.config.readable_texts import (
     secret_texts,
     values_written,
 )
-from slipway.compose.equal_secrets import logins, names_on_networks, places_of, secrets_in
+from slipway.compose.equal_secrets import as_config, logins, mounted_itself, names_on_networks, places_of, secrets_in
 from slipway.contract.problems import Problem
 from slipway.settings.secrets.forms import passwords_in_urls
 from slipway.settings.secrets.rules import (
@@ -258,39 +257,52 @@ def known_values(
     given = (path for path, _, key in strings(services, ("services",)) if path[2:3] == ("environment",) and not key)
     of_users = [path for path in given if user_names({path[-1]: "x"})]
     for name, value in values.items():
-        weak, own = bool(weakness(name, value, names)), guessed.get(name)
-        paths = places_of(value, model, files, weak=weak)
-        paths = sorted({path for path in paths if not weak or path[1::2] not in plain})
-        if weak and not weakness(name, value) and not own:
+        weak = bool(weakness(name, value, names))
+        stands = places_of(value, model, files, weak=weak)
+        paths = sorted({path for path in stands if not weak or path[1::2] not in plain})
+        if weak and not weakness(name, value) and name not in guessed:
             paths += [path for path in of_users if services[path[1]][path[2]][path[3]] == value]
-        if not paths:
-            continue
-        what, meaning = f"the value of secret {name} is", "it would be stored so with every release"
-        what, meaning = (f"{own.what}, and its value is", own.meaning) if own else (what, meaning)
-        users = [path for path in paths if path in of_users]
-        ways = {
-            ".".join(path): _instead(path, name, services, settings, sources) for path in paths if path not in users
-        }
-        several = len(set(ways.values())) > 1
-        edit = "; ".join(
-            dict.fromkeys(f"{place}: {way}" if several and " there" in way else way for place, way in ways.items())
-        )
-        same = [each for each, its in values.items() if its == value]  # two random values would not be one
-        new = " && ".join(config_set(settings.stack, entry("secrets", each), secret=True) for each in same)
-        new = own.fix if own else new if len(same) > 1 else new_secret(settings.stack, name)
-        if not ways:
-            what, meaning, fix = f"secret {name} is the name of its user", "anyone could guess it", new
-        elif all(len(path) == 1 and not _mounted_itself(path[0], services) for path in paths):
-            fix = new if own else f"{new}; or {edit}"
-        elif own:
-            fix = f"{edit}, then {new}"
-        else:
-            fix = edit + (", and change the secret" if any(path[2:3] != ("environment",) for path in paths) else "")
-        places = " and ".join(ways or map(".".join, users))
-        what = f"{what}{' in plain text' if ways else ''} in {places}"
-        what, fix = (re.sub(long or "(?!)", "…", text) for text in (what, fix))
-        found.append(Problem(what, meaning, fix, subject=name))
+        if paths:
+            users = [path for path in paths if path in of_users]
+            own = guessed.get(name)
+            problem = _known_value(name, paths, services, settings, sources, users=users, guessed=own)
+            what, fix = (re.sub(long or "(?!)", "…", text) for text in (problem.what, problem.fix))
+            found.append(problem._replace(what=what, fix=fix))
     return found
+
+
+def _known_value(
+    name: str,
+    paths: Sequence[Path],
+    services: Mapping[str, Any],
+    settings: Settings,
+    sources: Sequence[FilePath],
+    *,
+    users: Sequence[Path],
+    guessed: Problem | None,
+) -> Problem:
+    """What to say of a secret whose value stands at `paths`."""
+    secret = settings.secrets[name]
+    same = sorted(each for each, its in settings.secrets.items() if its == secret)  # two random ones would not be one
+    one = " && ".join(config_set(settings.stack, entry("secrets", each), secret=True) for each in same)
+    new = guessed.fix if guessed else one if len(same) > 1 else new_secret(settings.stack, name)
+    ways = {".".join(path): _instead(path, name, services, settings, sources) for path in paths if path not in users}
+    if not ways:
+        places = " and ".join(map(".".join, users))
+        return Problem(f"secret {name} is the name of its user in {places}", "anyone could guess it", new, subject=name)
+    several = len(set(ways.values())) > 1
+    edit = "; ".join(
+        dict.fromkeys(f"{place}: {way}" if several and " there" in way else way for place, way in ways.items())
+    )
+    if all(len(path) == 1 and not mounted_itself(path[0], services) for path in paths):
+        fix = new if guessed else f"{new}; or {edit}"
+    elif guessed:
+        fix = f"{edit}, then {new}"
+    else:
+        fix = edit + (", and change the secret" if any(path[2:3] != ("environment",) for path in paths) else "")
+    subject = f"{guessed.what}, and its value" if guessed else f"the value of secret {name}"
+    meaning = guessed.meaning if guessed else "it would be stored so with every release"
+    return Problem(f"{subject} is in plain text in {' and '.join(ways)}", meaning, fix, subject=name)
 
 
 def _instead(
@@ -299,10 +311,10 @@ def _instead(
     """What to do where a secret's value stands in plain text."""
     value, stack = settings.secrets[name].get_secret_value(), settings.stack
     match path:
-        case (file,) if not _mounted_itself(file, services):
+        case (file,) if not mounted_itself(file, services):
             return f"mount less than the folder that holds {file}"
         case (file,):
-            return _as_config(file, f"${{{name}}}")
+            return as_config(file, f"${{{name}}}")
         case ("services", service, "environment", variable):
             if without_escapes(services[service]["environment"][variable]) != value:
                 return f"write ${{{name}}} in its place there"
@@ -317,22 +329,8 @@ def _instead(
 def instead_of_value(path: Path, name: str, services: Mapping[str, Any]) -> str:
     """What to do where a value stands in plain text, for which the stack gets the secret `name`."""
     if len(path) == 1:
-        return _as_config(path[0], f"${{{name}}}")
+        return as_config(path[0], f"${{{name}}}")
     return f"write ${{{name}}} in its place there" if path[2::2] == ("environment",) else _way_out(path, name, services)
-
-
-def _mounted_itself(file: str, services: Mapping[str, Any]) -> bool:
-    """Whether a file is the source of a mount, and not only in a folder that is."""
-    mounts = (mount for service in services.values() for mount in service.get("volumes") or ())
-    return any(os.path.normpath(str(mount.get("source"))) == file for mount in mounts if isinstance(mount, dict))
-
-
-def _as_config(file: str, reference: str) -> str:
-    """How a file ships with a secret in it."""
-    return (
-        f"let the service mount, in place of {file}, a `configs:` entry whose `content:` is its text with {reference} "
-        "for the value, and $$ for every other $"
-    )
 
 
 def _weak_passwords(model: Mapping[str, Any], files: Mapping[str, bytes], settings: Settings) -> Iterator[Problem]:
@@ -346,4 +344,4 @@ def _weak_passwords(model: Mapping[str, Any], files: Mapping[str, bytes], settin
             if weak and host in hosts and password not in known and not re.search(r"[$<{%]", password):
                 meaning = "it is in plain text, and stored so with every release"
                 what = f"the password for {host} in {file} {weak}"
-                yield Problem(what, meaning, _as_config(file, "${NAME} of a secret"))
+                yield Problem(what, meaning, as_config(file, "${NAME} of a secret"))

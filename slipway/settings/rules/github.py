@@ -9,7 +9,15 @@ from pydantic import SecretStr
 from pydantic.alias_generators import to_snake
 
 from slipway.contract.problems import Problem
-from slipway.settings.blocks.github import MOST_REVIEWERS, MOST_SECRETS, NOTHING, SECRET_BYTES, SECRET_NAME, SSH_KEY, UNFIT
+from slipway.settings.blocks.github import (
+    MOST_REVIEWERS,
+    MOST_SECRETS,
+    NOTHING,
+    SECRET_BYTES,
+    SECRET_NAME,
+    SSH_KEY,
+    UNFIT,
+)
 from slipway.settings.setting_files import config_rm, config_set, entry
 
 if TYPE_CHECKING:
