@@ -13,7 +13,9 @@ import yaml
 from certified import certificate
 from cryptography import x509
 
+from slipway.agent.docker.docker_api import PROJECT_LABEL
 from slipway.agent.edge import metrics, network
+from slipway.agent.edge.containers import EdgeContainers
 from slipway.agent.edge.edge_dir import EdgeFolder
 from slipway.agent.edge.metrics import Target
 from slipway.agent.edge.rendering import Ports, dynamic, marker, read, text
@@ -74,6 +76,29 @@ def test_file_is_yaml_without_templates_and_with_the_marker() -> None:
     read_back = yaml.safe_load(content)["http"]["middlewares"]
     assert "shop~live-1" in read_back
     assert read_back["shop~maintenance"] == {"plugin": {"maintenance": {"page": EVERYTHING.maintenance}}}
+
+
+def test_a_containers_image_cannot_make_it_the_edge() -> None:
+    """Labels of an image are its container's too, and an image may be a stranger's; Compose always sets its own."""
+    edge = {
+        f"{network.EDGE_LABEL}.{name}": value
+        for name, value in {"number": "3", "api-port": "8650", "http-port": "80", "configuration": "c", "version": "v",
+                            "image": "i"}.items()
+    }  # fmt: skip
+    listed = [
+        {"Id": "real", "Names": ["/slipway-edge-1-3"], "State": "running", "Labels": edge},
+        {"Id": "claims", "Names": ["/shop-web-1"], "State": "running",
+         "Labels": {**edge, f"{network.EDGE_LABEL}.number": "999", PROJECT_LABEL: "shop"}},
+        {"Id": "broken", "Names": ["/shop-db-1"], "State": "running", "Labels": {PROJECT_LABEL: ""}},
+    ]  # fmt: skip
+
+    class Api:
+        def containers(self, labels: dict[str, str]) -> list[dict[str, Any]]:
+            assert list(labels) == [network.EDGE_LABEL]
+            return listed
+
+    api: Any = Api()
+    assert [each.id for each in EdgeContainers(api, EdgeFolder()).find()] == ["real"]
 
 
 def test_foreign_file_is_not_read() -> None:
