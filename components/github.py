@@ -2,8 +2,9 @@
 
 Owns: environment, policies, secrets, variables, deploy keys, a ruleset, the Actions permissions: what the stack names;
 with `sshKey` also a key for the hosts, of which the environment has the private half.
-Does not own: anything else in the repository. What was there before the stack is taken over, and stays when
-the stack no longer names it. A run without `githubAdmin` keeps everything as the last one with it left it.
+Does not own: anything else in the repository, unless the stack manages all of the environment. What was there before
+the stack is taken over, and stays when the stack no longer names it. A run without `githubAdmin` keeps everything as
+the last one with it left it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pulumi
 from pydantic.alias_generators import to_camel
 
 from slipway.releases.github_repository import COMPONENT
+from slipway.settings.engine_errors import raised_to_pulumi
 from slipway.settings.blocks.github import NOTHING, SSH_KEY
 from slipway.settings.rules.github import github_secret
 
@@ -69,12 +71,12 @@ class GitHubEnvironment(pulumi.ComponentResource):
         )
         wanted = {(kind, each): properties for kind, each, properties in self._wanted()} if view.admin else {}
         adopted = view.adopted if not view.admin else view.adopted & {*wanted} | self._taken_over({*wanted})
-        environment: list[pulumi.Resource] = []  # comes first
+        made: list[pulumi.CustomResource] = []
         for (kind, each), properties in wanted.items():
             options = self._options((kind, each), adopted)
-            options.depends_on = [*environment]
-            made = getattr(pulumi_github, kind)(each, repository=view.name, **properties, opts=options)
-            environment += [] if environment else [made]
+            options.depends_on = made[:1]  # the environment
+            made.append(getattr(pulumi_github, kind)(each, repository=view.name, **properties, opts=options))
+        self._remove_others(made)
         for (kind, each), token in ({} if view.admin else view.known).items():
             options = self._options((kind, each), adopted)
             pulumi.CustomResource(token, each, {}, options)
@@ -91,6 +93,18 @@ class GitHubEnvironment(pulumi.ComponentResource):
                 changed = f"{_words(key)} is taken over as it is: the next `pulumi up` changes it ({', '.join(left)})"
                 pulumi.log.warn(changed, resource=self)
         return found
+
+    def _remove_others(self, made: Collection[pulumi.CustomResource]) -> None:
+        """Once all is there that the stack names."""
+        for key in sorted(self._view.others):
+            pulumi.log.warn(f"{_words(key)} is not named by the stack, which manages all: it is removed", resource=self)
+
+        def remove(_: object) -> None:
+            for each in self._view.others.values():
+                each()
+
+        if self._view.others and not pulumi.runtime.is_dry_run():
+            pulumi.Output.all(*(each.id for each in made)).apply(raised_to_pulumi(remove))
 
     def _options(self, key: tuple[str, str], adopted: Collection[tuple[str, str]]) -> pulumi.ResourceOptions:
         view = self._view

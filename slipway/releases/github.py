@@ -196,6 +196,15 @@ class Repository:
         except Exception as error:  # noqa: BLE001  # as above
             raise self._error(error, what, permission) from None
 
+    def remove(self, path: str, what: str, permission: str) -> None:
+        """Remove what is at `path`, if it is there. Raises as `checks`."""
+        try:
+            self._repository.requester.requestJsonAndCheck("DELETE", path)
+        except UnknownObjectException:
+            return
+        except Exception as error:  # noqa: BLE001  # as above
+            raise self._error(error, what, permission) from None
+
     def read_all(self, path: str, key: str, what: str, permission: str) -> list[dict[str, Any]]:
         """The entries under `key` of all pages; none where GitHub knows nothing of it. Raises as `checks`."""
         found: list[dict[str, Any]] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -18,7 +19,7 @@ from slipway.settings.blocks.github import MOST_SECRETS
 from slipway.settings.setting_files import config_set
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from slipway.releases.github import Repository
     from slipway.settings.model import Settings
@@ -57,6 +58,8 @@ class RepositoryView:
     """What an environment that is there says, in the properties of its resource."""
     reviewers: Mapping[str, list[int]] = field(default_factory=dict)
     """users and teams → their ids."""
+    others: Mapping[tuple[str, str], Callable[[], None]] = field(default_factory=dict)
+    """What goes because the stack manages all and does not name it → what removes it."""
 
 
 def look_at_repository(settings: Settings, environment: Mapping[str, str] = os.environ) -> RepositoryView | None:
@@ -83,7 +86,8 @@ def look_at_repository(settings: Settings, environment: Mapping[str, str] = os.e
     from slipway.releases.github import Repository  # noqa: PLC0415  # 0.2 s that most stacks need not pay
 
     asked = {**environment, "GH_TOKEN": environment["GITHUB_TOKEN"]}  # pulumi-github knows the one alone
-    look = _Look(settings, Repository(settings.github_repository, asked, at_once=True))
+    own = {*about["known"]} - about["adopted"]
+    look = _Look(settings, Repository(settings.github_repository, asked, at_once=True), own)
     found = look.all()
     if look.problems:
         raise SlipwayError(look.problems)
@@ -110,9 +114,12 @@ def _of_state(stack: str) -> dict[str, Any]:
 class _Look:
     """Asks one repository about what a stack wants there."""
 
-    def __init__(self, settings: Settings, repository: Repository) -> None:
+    def __init__(self, settings: Settings, repository: Repository, own: Collection[tuple[str, str]]) -> None:
+        """`own` is what the engine removes by itself, once the stack no longer names it."""
         self.problems: list[Problem] = []
         self._github, self._stack, self._ask = settings.github, settings.stack, repository
+        self._own, self._all = own, settings.github.manage == "all"
+        self._others: dict[tuple[str, str], Callable[[], None]] = {}
         self._repo = f"/repos/{repository.name}"
         self._name = self._github.environment or settings.stack
         self._place = f"{self._repo}/environments/{quote(self._name, safe='')}"
@@ -149,6 +156,7 @@ class _Look:
                 "differing": self._differing,
                 "environment": environment or {},
                 "reviewers": reviewers.result(),
+                "others": self._others,
             }
 
     def _problem(self, subject: str, what: str, fix: str, meaning: str = "nothing is changed there") -> None:
@@ -252,9 +260,13 @@ class _Look:
 
     def _policies(self) -> None:
         path = f"{self._place}/deployment-branch-policies"
+        wanted = {"branch": self._github.branches, "tag": self._github.tags}
         for each in self._ask.read_all(path, "branch_policies", f"the policies of {self._name}", "actions: read"):
-            key = f"{self._name}/{each.get('type', 'branch')} {each['name']}"
-            self._existing["RepositoryEnvironmentDeploymentPolicy", key] = self._id(self._name, each["id"])
+            kind = each.get("type", "branch")
+            key = ("RepositoryEnvironmentDeploymentPolicy", f"{self._name}/{kind} {each['name']}")
+            self._existing[key] = self._id(self._name, each["id"])
+            if any(wanted.values()) and each["name"] not in wanted[kind]:
+                self._other(key, f"{path}/{each['id']}", _ADMINISTRATION)
 
     def _secrets(self) -> None:
         """Those that are there: a secret's resource replaces the value of one."""
@@ -263,8 +275,11 @@ class _Look:
             ("ActionsSecret", f"{self._repo}/actions/secrets", "", self._github.repository_secrets),
         ):
             what = f"the secrets of {self._name}" if within else "the secrets"
-            names = {each["name"] for each in self._ask.read_all(place, "secrets", what, _SECRETS)} if wanted else set()
+            asked = wanted or (self._all and within)
+            names = {each["name"] for each in self._ask.read_all(place, "secrets", what, _SECRETS)} if asked else set()
             self._existing |= {(kind, f"{within}{name}"): "" for name in names & {*wanted}}
+            for name in names - {*wanted} if within else ():
+                self._other((kind, f"{within}{name}"), f"{place}/{name}", _SECRETS)
             if len(names | {*wanted}) > MOST_SECRETS:
                 subject = "github.secrets" if within else "github.repositorySecrets"
                 many = f"with the {len(names - {*wanted})} of others it would have {len(names | {*wanted})} secrets"
@@ -276,11 +291,14 @@ class _Look:
             ("ActionsVariable", f"{self._repo}/actions/variables", (), self._github.repository_variables),
         ):
             permission = "environments: read and write, variables: read and write"
-            found = self._ask.read_all(place, "variables", "the variables", permission) if wanted else ()
-            for each in found:
-                if (name := each["name"]) in wanted:
-                    same = each["value"] == wanted[name]
-                    self._imported(kind, "/".join((*within, name)), self._id(*within, name), () if same else ("value",))
+            asked = wanted or (self._all and within)
+            for each in self._ask.read_all(place, "variables", "the variables", permission) if asked else ():
+                name, key = each["name"], "/".join((*within, each["name"]))
+                if name in wanted:
+                    left = () if each["value"] == wanted[name] else ("value",)
+                    self._imported(kind, key, self._id(*within, name), left)
+                elif within:
+                    self._other((kind, key), f"{place}/{name}", permission)
 
     def _keys(self) -> None:
         wanted = {_key(key): title for title, key in self._github.deploy_keys.items()}
@@ -296,6 +314,14 @@ class _Look:
             if wanted and each["name"] == wanted.name:
                 left = ("rules", "conditions", "enforcement", "bypassActors", "target")
                 self._imported("RepositoryRuleset", wanted.name, self._id(each["id"]), left)
+            else:
+                address = f"{self._repo}/rulesets/{each['id']}"
+                self._other(("RepositoryRuleset", each["name"]), address, _ADMINISTRATION)
+
+    def _other(self, key: tuple[str, str], address: str, permission: str) -> None:
+        """Something that the stack does not name."""
+        if self._all and key not in self._own:
+            self._others[key] = partial(self._ask.remove, address, " ".join(key), permission)
 
     def _imported(self, kind: str, name: str, number: str, left: tuple[str, ...]) -> None:
         self._existing[kind, name] = number

@@ -194,6 +194,39 @@ def test_what_was_there_is_taken_over_and_outlives_the_stack(stack: Project, git
     assert github.policies["staging"] == []
 
 
+def test_what_others_have_goes_where_the_stack_manages_all_and_the_preview_names_it(
+    stack: Project, github: FakeRepository
+) -> None:
+    github.environment("test")
+    github.environments["test"]["THEIRS"] = "x"
+    github.seal("test", "DATABASE_PASSWORD", "old")
+    github.seal("test", "OTHER", "x")
+    given = {"github": {"manage": "all", "secrets": ["DATABASE_PASSWORD"]}, "secrets": SECRETS}
+    said = [
+        f"actions environment {kind} is not named by the stack"
+        for kind in ("secret test/OTHER", "variable test/THEIRS")
+    ]
+    preview = stack.preview(PROGRAM, **given)
+    assert all(each in preview.text for each in said)
+    assert github.written == []
+
+    github.refused.append(("DELETE .*/OTHER", 403, "Resource not accessible by integration"))
+    refused = stack.up(PROGRAM, fails=True, **given)
+    assert "Resource not accessible by integration" in refused.errors
+    assert "Traceback" not in refused.text
+    github.refused.clear()
+    stack.up(PROGRAM, **given)
+    assert github.opened("test") == {"DATABASE_PASSWORD": CANARY}
+    assert github.environments == {"test": {}}
+
+    unnamed = stack.up(PROGRAM, github={"manage": "all", "waitTimer": 1}, secrets=SECRETS)
+    assert "secret test/DATABASE_PASSWORD is not named" in unnamed.text, "it was there before, so the engine leaves it"
+    assert github.opened("test") == {}
+    written = len(github.written)
+    stack.up(PROGRAM, github={"manage": "all", "waitTimer": 1}, secrets=SECRETS)
+    assert len(github.written) == written
+
+
 def test_what_somebody_changed_by_hand_comes_back(stack: Project, github: FakeRepository) -> None:
     stack.up(PROGRAM, **GIVEN)
     github.rules["staging"]["wait_timer"] = 99

@@ -222,5 +222,47 @@ def test_what_is_there_is_found(github: FakeRepository) -> None:
     assert github.written == []
 
 
+@pytest.mark.parametrize(
+    ("block", "gone"),
+    [
+        ({}, set()),
+        ({"manage": "all"}, {"ActionsEnvironmentSecret staging/THEIRS", "ActionsEnvironmentVariable staging/C"}),
+        (
+            {"manage": "all", "tags": ["v*"], "secrets": ["THEIRS"], "variables": {"C": "x"}},
+            {"RepositoryEnvironmentDeploymentPolicy staging/branch v*"},
+        ),
+        (
+            {"manage": "all", "ruleset": {"name": "ours"}, "secrets": ["THEIRS"], "variables": {"C": "x"}},
+            {"RepositoryRuleset theirs", "RepositoryRuleset adopted"},
+        ),
+    ],
+)
+def test_what_the_stack_does_not_name_goes_where_it_manages_all(
+    github: FakeRepository, state: dict[str, Any], block: dict[str, Any], gone: set[str]
+) -> None:
+    top = "urn:pulumi:test::slipway::slipway:github:GitHubEnvironment"
+    state[f"{top}$github:index/actionsEnvironmentSecret:ActionsEnvironmentSecret::staging/EARLIER"] = {}
+    state[f"{top}$github:index/repositoryRuleset:RepositoryRuleset::adopted"] = {}
+    state[f"{top}::shop-test"] = {"outputs": {"adopted": [["RepositoryRuleset", "adopted"]]}}
+    github.environment("staging")
+    github.environments["staging"]["C"] = "not ours"
+    github.shared["SHARED"] = "of all stacks"
+    github.seal("", "SHARED", "x")
+    for name in ("THEIRS", "EARLIER"):
+        github.seal("staging", name, "x")
+    policies = [
+        {"id": number, "node_id": "x", "type": kind, "name": "v*"} for number, kind in enumerate(("tag", "branch"))
+    ]
+    github.policies["staging"] = policies
+    for name in ("ours", "theirs", "adopted"):
+        github.ruleset(name=name, target="branch", enforcement="active", rules=[])
+    view = look(github, {"environment": "staging", **block}, admin=True)
+    assert {" ".join(key) for key in view.others} == gone
+    assert github.written == []
+    for remove in [*view.others.values()] * 2:  # also where somebody else was faster
+        remove()
+    assert look(github, {"environment": "staging", **block}).others == {}
+
+
 def test_a_stack_without_a_repository_has_no_view() -> None:
     assert look_at_repository(Settings(stack="test", application=Path()), {}) is None

@@ -54,6 +54,11 @@ class GitHubSettings(_Block):
     environment: Annotated[str, matching(r"[^/]{0,255}", "has a slash, or more than 255 characters")] = Field(
         "", description="name of the environment; the stack's when empty"
     )
+    manage: Literal["own", "all"] = Field(
+        "own",
+        description="with all, secrets and variables of the environment that the stack does not name are removed; "
+        "policies and rulesets, too, where it names any",
+    )
     reviewers: ReviewerSettings | None = Field(None, description="who approves its jobs: users, teams; at most 6")
     wait_timer: int | None = Field(None, ge=0, le=43200, description="minutes that its jobs wait")
     prevent_self_review: bool | None = Field(None, description="whoever started a job may not approve it")

@@ -139,3 +139,13 @@ def test_a_key_comes_and_goes_with_a_run_that_may_change_the_repository(
 ) -> None:
     engine, _ = made(tmp_path, {"sshKey": wanted}, machines=[REMOTE], admin=admin, ssh_key=not wanted)
     assert (("command:remote:Command", "shop-web-1-key") in engine.resources) == kept
+
+
+def test_what_others_have_is_removed_once_all_else_is_there(tmp_path: Path) -> None:
+    removed: list[set[tuple[str, str]]] = []
+    engine = Recorded()
+    others = {("ActionsEnvironmentSecret", "test/OLD"): lambda: removed.append(kinds(engine))}
+    seen = RepositoryView(owner="acme", name="shop", api="https://api.github.com", admin=True, others=others)
+    stack = settings(tmp_path, github={"manage": "all", "variables": {"A": "b"}})
+    program(engine, lambda: GitHubEnvironment("shop", GitHubEnvironmentArgs(settings=stack, repository=seen)).adopted)
+    assert removed == [{("RepositoryEnvironment", "test"), ("ActionsEnvironmentVariable", "test/A")}]
