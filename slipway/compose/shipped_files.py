@@ -286,7 +286,7 @@ class ShippedFiles:
             if path.is_symlink() and not path.is_file():
                 if not self._leads_out(path):
                     self._refuse_link(path)
-            elif path.is_dir():
+            elif path.is_dir() and path.name != ".git":  # its configuration may hold a token
                 yield from self._files(path)
             elif path.is_file():
                 yield path
@@ -318,7 +318,7 @@ class ShippedFiles:
             if not link.is_symlink() or (target := link.readlink()).is_absolute():
                 break
             link = link.parent / target
-        inside = Path(os.path.realpath(path)).is_relative_to(self._boundary)
+        inside = not {"..", ".git"} & {*Path(os.path.relpath(os.path.realpath(path), self._boundary)).parts}
         if inside and link.is_symlink() and target.is_absolute():
             better = os.path.relpath(os.path.realpath(path), os.path.realpath(path.parent))
             self.found.refuse(

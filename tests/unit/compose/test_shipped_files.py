@@ -398,6 +398,21 @@ def test_only_binds_ship(tmp_path: Path, kind: str) -> None:
     assert ShippedFiles(tmp_path, None, Findings(), "staging").mount("web", mount) == mount
 
 
+@pytest.mark.parametrize("source", ["./.git/config", "./.git", "./link", "./sub/.git/config"])
+def test_nothing_of_git_itself_ships(tmp_path: Path, source: str) -> None:
+    for folder in (tmp_path, tmp_path / "sub"):
+        (folder / ".git").mkdir(parents=True)
+        (folder / ".git/config").write_text(f"extraheader = {CANARY}")
+        (folder / "app.conf").write_text("x")
+    (tmp_path / "link").symlink_to(".git/config")
+    files, _ = mounted(tmp_path, source)
+    assert [each.what for each in files.found.problems] == [
+        f"{source[2:]} lies outside of the application's repository"
+    ]
+    (tmp_path / "link").unlink()
+    assert set(unpacked(mounted(tmp_path, ".")[0])) == {"app.conf", "sub/app.conf"}
+
+
 @pytest.mark.parametrize("source", ["~/pictures", "~", "~/a b/$$x.conf"])
 def test_what_is_in_the_home_stays_there_with_a_warning(tmp_path: Path, source: str) -> None:
     (tmp_path / source).mkdir(parents=True)  # in the application's folder: not meant
