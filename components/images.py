@@ -167,7 +167,9 @@ class RegistryImages(pulumi.ComponentResource):
 
     def _tags(self, name: str, repositories: Mapping[str, pulumi.Output[str]]) -> None:
         """Tag every built image with commit and branch, beside the deployment and not before it."""
-        tags = [tag_of(text) for text in self._args.revision if text]
+        revision = self._args.revision
+        named = "" if self._args.settings.restricted else revision.branch  # a stranger's may be called `production`
+        tags = [tag_of(text) for text in (revision.commit, named) if text]
         if not tags or not repositories:
             return
         pairs = [

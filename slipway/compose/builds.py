@@ -315,9 +315,9 @@ class BuildReader:
         return plain
 
     def _repository(self, service: str, image: str | None) -> str:
-        """The one that `image:` names, when it is below the registry; else the service's own."""
+        """The one that `image:` names, when it is below the registry and may be named; else the service's own."""
         bare, registry = without_tag((image or "").split("@", 1)[0]), self._settings.registry
-        if not registry or not bare.startswith(f"{registry}/"):
+        if self._settings.restricted or not registry or not bare.startswith(f"{registry}/"):
             return self._own_repository(service)
         if not is_reference(bare):
             what, fix = f"services.{service}.image: '{image}' is not the name of an image", f"write {bare.lower()}"

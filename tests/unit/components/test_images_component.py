@@ -245,6 +245,12 @@ def test_commit_and_branch_are_put_beside_every_image_by_one_command(tmp_path: P
     assert not any(CANARY in text for text in open_strings(inputs))
 
 
+def test_the_branch_of_a_restricted_stack_is_no_tag(tmp_path: Path) -> None:
+    engine, _ = images(tmp_path, builds={"a": build("a")}, revision=Revision("abc", "production"), restricted=True)
+    [inputs] = engine.of(COMMAND).values()
+    assert inputs["environment"]["SLIPWAY_TAGS"] == f"ghcr.io/acme/shop-a:abc=ghcr.io/acme/shop-a@{DIGEST}"
+
+
 def test_a_registrys_port_is_no_tag(tmp_path: Path) -> None:
     engine, _ = images(
         tmp_path,

@@ -201,6 +201,13 @@ def test_what_stays_within_its_own_deploys(folder: Path) -> None:
     assert "ports" in application(folder, text, domain="pr-1.example.com").document["services"]["web"]
 
 
+def test_it_pushes_to_its_own_repository_whatever_its_image_is_called(folder: Path) -> None:
+    text = compose({"build": "..", "image": "registry.test/team/production:latest"})
+    given = {"name": "shop", "registry": "registry.test/team"}
+    assert application(folder, text, **RESTRICTED, **given).builds["web"].repository == "registry.test/team/shop-web"
+    assert application(folder, text, **given).builds["web"].repository == "registry.test/team/production"
+
+
 def test_every_route_asks_for_the_stacks_password_whatever_the_file_says(folder: Path) -> None:
     names = {"none": {}, "own": {"basicAuth": "OWN"}}
     services = {
