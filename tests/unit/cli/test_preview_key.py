@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import asyncssh
 import pytest
 from pydantic import SecretStr
+from typer.testing import CliRunner
 
 from slipway.cli.init.preview_key import _ADD, authorized_line
+from slipway.cli.main import app
 from slipway.contract.problems import SlipwayError
 from slipway.settings.model import Settings
 
@@ -96,3 +99,38 @@ def test_the_deploy_key_is_refused(tmp_path: Path) -> None:
     own = key(tmp_path).export_private_key().decode()
     with pytest.raises(SlipwayError, match="is the key that deploys"):
         authorized_line(tmp_path / "key.pub", "shop-staging", Settings(stack="staging", ssh_key=SecretStr(own)))
+
+
+@pytest.mark.parametrize("given", [["key"], ["key", "--preview"], ["key", "a.pub"], ["key", "--rotate", "--add"],
+                                   ["key", "--rotate", "--preview", "a.pub"]])  # fmt: skip
+def test_it_is_a_key_for_previews_or_another_one_for_github(given: list[str]) -> None:
+    said = CliRunner().invoke(app, ["host", *given])
+    assert said.exit_code == 2
+    assert "it is either --preview FILE or --rotate" in re.sub(r"[^\w-]+", " ", said.output)
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_a_key_that_was_never_made_is_not_replaced(monkeypatch: pytest.MonkeyPatch, *, made: bool) -> None:
+    settings = Settings.model_validate({"stack": "live", "github": {"sshKey": made}})
+    updates: list[tuple[list[str], dict[str, str]]] = []
+
+    def deploy(_: object, given: list[str], *, settings: dict[str, str], **__: str) -> int:
+        updates.append((given, settings))
+        return 0
+
+    engine = SimpleNamespace(stack="live")
+    monkeypatch.setattr("slipway.releases.engine.engine_of", lambda *_, **__: engine)
+    monkeypatch.setattr("slipway.releases.engine.settings_of", lambda _: settings)
+    monkeypatch.setattr("slipway.releases.locks.waiting.when_free", lambda _, update: update(""))
+    monkeypatch.setattr("slipway.cli.deploy.update.deploy", deploy)
+    said = CliRunner().invoke(app, ["host", "key", "--rotate"])
+    if not made:
+        assert "pulumi config set --path 'github.sshKey' true --stack live && SLIPWAY_GITHUB_ADMIN=true" in str(
+            said.exception
+        )
+        assert updates == []
+        return
+    [(given, environment)] = updates
+    assert environment == {"SLIPWAY_GITHUB_ADMIN": "true"}
+    assert given[:2] == ["--replace", "**$slipway:ssh_key:SshKey$command:local:Command::**"]
+    assert given.count("--target") == 3, "nothing else is changed"
