@@ -63,13 +63,15 @@ class GitHubEnvironment(pulumi.ComponentResource):
         self._key: SshKey | None = None
         if args.settings.github.ssh_key if view.admin else view.ssh_key:
             self._key = SshKey(name, SshKeyArgs(hosts=args.hosts), pulumi.ResourceOptions(parent=self))
-        self._provider = pulumi_github.Provider(
-            f"{name}-github",
-            owner=view.owner,
-            base_url=f"{view.api}/",
-            opts=pulumi.ResourceOptions(parent=self, transformations=[_without_token]),
-        )
         wanted = {(kind, each): properties for kind, each, properties in self._wanted()} if view.admin else {}
+        kept = {} if view.admin else view.known
+        if wanted or kept:  # it looks the repository's owner up
+            self._provider = pulumi_github.Provider(
+                f"{name}-github",
+                owner=view.owner,
+                base_url=f"{view.api}/",
+                opts=pulumi.ResourceOptions(parent=self, transformations=[_without_token]),
+            )
         adopted = view.adopted if not view.admin else view.adopted & {*wanted} | self._taken_over({*wanted})
         made: list[pulumi.CustomResource] = []
         for (kind, each), properties in wanted.items():
@@ -77,9 +79,11 @@ class GitHubEnvironment(pulumi.ComponentResource):
             options.depends_on = made[:1]  # the environment
             made.append(getattr(pulumi_github, kind)(each, repository=view.name, **properties, opts=options))
         self._remove_others(made)
-        for (kind, each), token in ({} if view.admin else view.known).items():
-            options = self._options((kind, each), adopted)
-            pulumi.CustomResource(token, each, {}, options)
+        first = [key for key in kept if key[0] == "RepositoryEnvironment"]
+        for key in [*first, *(key for key in kept if key not in first)]:
+            options = self._options(key, adopted)
+            options.depends_on = made[:1]
+            made.append(pulumi.CustomResource(kept[key], key[1], {}, options))
         self.adopted = pulumi.Output.from_input(sorted(map(list, adopted)))
         self.register_outputs({"adopted": self.adopted})
 
@@ -169,7 +173,15 @@ class GitHubEnvironment(pulumi.ComponentResource):
         if ruleset := github.ruleset:
             yield "RepositoryRuleset", ruleset.name, _ruleset(ruleset)
         if github.actions_permissions:
-            yield "ActionsRepositoryPermissions", self._view.name, {"allowed_actions": github.actions_permissions}
+            pinned = {"sha_pinning_required": True} if github.sha_pinning else {}
+            allowed = {"allowed_actions": github.actions_permissions, **pinned}
+            yield "ActionsRepositoryPermissions", self._view.name, allowed
+        if github.workflow_permissions:
+            granted = {
+                "default_workflow_permissions": github.workflow_permissions,
+                "can_approve_pull_request_reviews": False,
+            }
+            yield "WorkflowRepositoryPermissions", self._view.name, granted
 
     def _secret(self, name: str) -> dict[str, Any]:
         if name == SSH_KEY and self._key:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts.records import outputs_in_state
 from slipway.releases.github_settings import api_in
-from slipway.settings.blocks.github import MOST_SECRETS
+from slipway.settings.blocks.github import MOST_SECRETS, NOTHING
 from slipway.settings.setting_files import config_set
 
 if TYPE_CHECKING:
@@ -65,14 +65,14 @@ class RepositoryView:
 def look_at_repository(settings: Settings, environment: Mapping[str, str] = os.environ) -> RepositoryView | None:
     """Look at the repository of a stack; None where it has none.
 
-    Only a run that may change it asks GitHub. Raises `SlipwayError` with everything that is wrong there.
+    Only a run that may change something there asks GitHub. Raises `SlipwayError` with everything that is wrong there.
     """
     if not settings.github_repository:
         return None
     owner, _, name = settings.github_repository.partition("/")
     about: dict[str, Any] = {"owner": owner, "name": name, "api": api_in(environment), **_of_state(settings.stack)}
-    if not settings.github_admin:
-        return RepositoryView(**about, admin=False)
+    if not settings.github_admin or (settings.github == NOTHING and not about["known"]):
+        return RepositoryView(**about, admin=settings.github_admin)
     if not environment.get("GITHUB_TOKEN"):
         raise SlipwayError(
             "there is no token for GitHub",
@@ -148,8 +148,11 @@ class _Look:
         steps = (self._environment, self._secrets, self._variables, self._keys, self._rulesets)
         with ThreadPoolExecutor(len(steps) + 1) as pool:
             reviewers = pool.submit(self._reviewers, public=not about.get("private"))
-            if self._github.actions_permissions:
-                self._existing["ActionsRepositoryPermissions", self._short] = ""
+            permissions = {
+                "ActionsRepositoryPermissions": self._github.actions_permissions,
+                "WorkflowRepositoryPermissions": self._github.workflow_permissions,
+            }  # every repository has them
+            self._existing |= {(kind, self._short): "" for kind, said in permissions.items() if said}
             environment, *_ = (each.result() for each in [pool.submit(step) for step in steps])
             return {
                 "existing": self._existing,

@@ -71,6 +71,7 @@ ADMINISTRATION = {  # path → what github_repository_fake.py does there
     f"{_BASE}/rulesets": "GET POST",
     f"{_BASE}/rulesets/{{ruleset_id}}": "GET PUT DELETE",
     f"{_BASE}/actions/permissions": "GET PUT",
+    f"{_BASE}/actions/permissions/workflow": "GET PUT",
 } | {
     f"{within}/{path}": methods
     for within in (_ENVIRONMENT, f"{_BASE}/actions")

@@ -43,6 +43,7 @@ class FakeRepository(FakeGitHub):
         self.keys: list[dict[str, Any]] = []
         self.rulesets: list[dict[str, Any]] = []
         self.actions = {"enabled": True, "allowed_actions": "all"}
+        self.workflows = {"default_workflow_permissions": "write", "can_approve_pull_request_reviews": True}
         self.refused: list[tuple[str, int, str]] = []
         """Method and path (a regular expression), status and message, for as long as it stands here."""
         self._key = PrivateKey.generate()
@@ -111,7 +112,7 @@ class FakeRepository(FakeGitHub):
             "/variables": self._all_variables, "/variables/{name}": self._one_variable,
             "/keys": self._all_keys, "/keys/{key_id}": self._one_key,
             "/rulesets": self._all_rulesets, "/rulesets/{ruleset_id}": self._one_ruleset,
-            "/permissions": self._permissions,
+            "/permissions": self._permissions, "/permissions/workflow": self._workflow_permissions,
         }  # fmt: skip
         return views[within]
 
@@ -290,6 +291,12 @@ class FakeRepository(FakeGitHub):
             self.actions |= request.get_json()
             return Response(status=204)
         return answer({"sha_pinning_required": False, **self.actions})
+
+    def _workflow_permissions(self, **_: str) -> Response:
+        if request.method == "PUT":
+            self.workflows |= request.get_json()
+            return Response(status=204)
+        return answer(self.workflows)
 
 
 def _missing() -> Response:

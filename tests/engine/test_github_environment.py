@@ -47,6 +47,8 @@ WANTED: dict[str, Any] = {
     "deployKeys": {"mirror": KEY},
     "ruleset": {"requiredChecks": ["test", "preview"], "requiredLinearHistory": True},
     "actionsPermissions": "local_only",
+    "shaPinning": True,
+    "workflowPermissions": "read",
 }
 SECRETS = {"DATABASE_PASSWORD": CANARY, "REGISTRY_TOKEN": f"{CANARY}-registry"}
 GIVEN: dict[str, Any] = {"github": WANTED, "secrets": SECRETS}
@@ -90,7 +92,8 @@ def test_everything_is_made_sealed_and_then_left_alone(stack: Project, github: F
         "wait_timer": 5,
     }
     assert {(each["type"], each["name"]) for each in github.policies["staging"]} == {("branch", "main"), ("tag", "v*")}
-    assert github.actions == {"enabled": True, "allowed_actions": "local_only"}
+    assert github.actions == {"enabled": True, "allowed_actions": "local_only", "sha_pinning_required": True}
+    assert github.workflows == {"default_workflow_permissions": "read", "can_approve_pull_request_reviews": False}
     [ruleset] = github.rulesets
     assert {rule["type"] for rule in ruleset["rules"]} == {"required_linear_history", "required_status_checks"}
     assert [key["read_only"] for key in github.keys] == [True]
@@ -256,6 +259,10 @@ def test_a_run_that_is_no_administrators_keeps_everything(stack: Project, github
     other = {**WANTED, "waitTimer": 30, "secrets": []}
     assert changes(stack.up(PROGRAM, github=other, secrets={}, github_admin=False)) == {}
     assert len(github.written) == before
+    resources = json.loads(stack.decrypted)["deployment"]["resources"]
+    ours = {each["urn"]: each for each in resources if "$github:" in each["urn"]}
+    [environment] = (urn for urn in ours if ":RepositoryEnvironment::" in urn)
+    assert all(environment in each["dependencies"] for urn, each in ours.items() if urn != environment), "it goes last"
     github.refused.clear()
     assert changes(stack.up(PROGRAM, **GIVEN)) == {}, "an administrator finds it as it was"
 

@@ -197,6 +197,14 @@ def test_a_run_that_is_no_administrators_asks_github_nothing(github: FakeReposit
     assert github.asked == []
 
 
+def test_nothing_is_asked_where_nothing_is_managed(github: FakeRepository, state: dict[str, Any]) -> None:
+    assert look(github, {}, GITHUB_TOKEN="").admin
+    assert github.asked == []
+    state["urn:pulumi:test::slipway::slipway:github:GitHubEnvironment$github:index/actionsSecret:ActionsSecret::A"] = {}
+    look(github, {})
+    assert github.asked, "what was made there is to go"
+
+
 @pytest.mark.usefixtures("state")
 def test_what_is_there_is_found(github: FakeRepository) -> None:
     reviewers = [{"type": "User", "id": 1}]

@@ -85,6 +85,14 @@ class GitHubSettings(_Block):
     actions_permissions: Literal["", "all", "local_only", "selected"] = Field(
         "", description="which actions may run in the repository: all, local_only or selected; left as it is when empty"
     )
+    sha_pinning: bool = Field(
+        default=False, description="with actionsPermissions: only actions that are pinned by their SHA may run"
+    )
+    workflow_permissions: Literal["", "read", "write"] = Field(
+        "",
+        description="what a workflow's token may do unless the workflow says: read or write; it never approves a "
+        "pull request; left as it is when empty",
+    )
 
     @property
     def all_secrets(self) -> list[str]:

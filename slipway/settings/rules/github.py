@@ -80,6 +80,12 @@ def _contradictions(settings: Settings) -> Iterator[Problem]:
             "GitHub takes one of them",
         ),
         (
+            "shaPinning",
+            github.sha_pinning and not github.actions_permissions,
+            "set, though actionsPermissions is not",
+            "GitHub takes both or none",
+        ),
+        (
             "sshKey",
             github.ssh_key and SSH_KEY in github.secrets,
             f"set, though secrets name {SSH_KEY}",

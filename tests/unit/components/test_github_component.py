@@ -64,7 +64,7 @@ def test_secrets_are_secret_and_their_values_those_of_the_stack(tmp_path: Path) 
 
 def test_the_provider_is_given_no_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_TOKEN", CANARY)
-    engine, _ = made(tmp_path, {})
+    engine, _ = made(tmp_path, {"waitTimer": 1})
     given = {"owner": "acme", "baseUrl": "https://api.github.com/"}
     assert engine.resources["pulumi:providers:github", "shop-github"] == given
 
@@ -110,7 +110,9 @@ def test_without_admin_what_the_state_has_is_registered_and_nothing_else(tmp_pat
 
 
 def test_an_empty_block_makes_nothing(tmp_path: Path) -> None:
-    assert kinds(made(tmp_path, {})[0]) == set()
+    for admin in (True, False):
+        engine, _ = made(tmp_path, {}, admin=admin)
+        assert [kind for kind, _ in engine.resources if "github:" in kind and "GitHubEnvironment" not in kind] == []
 
 
 def test_a_key_for_the_hosts_is_made_and_only_the_environment_is_given_it(tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ def test_it_is_off_by_default(tmp_path: Path) -> None:
         ({"reviewers": {"users": list("abcd"), "teams": list("efg")}}, "github.reviewers: there are more than 6"),
         ({"protectedBranches": True, "tags": ["v*"]}, "github.protectedBranches: set, though branches or tags are"),
         ({"waitTimer": 43201}, "github.waitTimer: "),
+        ({"shaPinning": True}, "github.shaPinning: set, though actionsPermissions is not"),
+        ({"workflowPermissions": "none"}, "github.workflowPermissions: "),
         ({"sshKey": True}, "github.sshKey: set, though no host is reached over SSH"),
         ({"reviewer": {}}, "github.reviewer: unknown key"),
         ({"ruleset": {"checks": []}}, "github.ruleset.checks: unknown key"),
