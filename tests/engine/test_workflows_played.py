@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +25,9 @@ UV = f"""#!/bin/sh
 shift 2
 exec {Path(sys.executable).parent}/"$@"
 """
+
+
+PULL_REQUEST = 7
 
 
 class Runner:
@@ -57,6 +62,21 @@ class Runner:
         job.summary.unlink(missing_ok=True)
         return job, job.play(**NOT_HERE, **more)
 
+    def pull_request(self, state: str) -> None:
+        """Play what its environment does when a pull request of what is committed now has become so."""
+        checkout = self._stack.folder / ".pull-request"
+        if not checkout.exists():
+            subprocess.run(["git", "clone", "--quiet", self._stack.application.folder, checkout / "app"], check=True)
+            file = checkout / "app/compose.yaml"
+            file.write_text(re.sub(r"(?m)^ *security_opt:.*\n", "", file.read_text()))  # restricted stacks may not
+        pull = {"number": PULL_REQUEST, "state": state, "labels": [{"name": "environment"}],
+                "head": {"repo": {"full_name": "acme/shop"}}, "user": {"login": "ann"}}  # fmt: skip
+        about = {"event_name": "pull_request", "repository": "acme/shop", "event": {"pull_request": pull}}
+        github = {"token": TOKEN, "workspace": self._stack.folder, **about}
+        job, good = self.job("pr-environment.yml", contexts={"github": github, "env": {"APPLICATION_FOLDER": "app"}})
+        assert job.wanted
+        assert good, job.said
+
     def _git(self, *argv: str) -> str:
         given = ["-c", "user.name=Test", "-c", "user.email=test@example.org", "-C", str(self._stack.application.folder)]
         return subprocess.run(
@@ -66,6 +86,23 @@ class Runner:
 
 def _files(folder: Path) -> dict[Path, int]:
     return {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
+
+
+class Template:
+    """The stack of which pull requests get theirs."""
+
+    def __init__(self, stack: Stack) -> None:
+        name = f"played-{os.getpid()}"
+        self.project = f"{name}-pr-{PULL_REQUEST}"
+        template = stack.beside(name="pr", domain="pr.example.com", basicAuth="")
+        template.settings["name"] = name
+        template._configure()
+
+    def there(self) -> list[str]:
+        """What the pull request's environment has on this machine."""
+        label = f"label=com.docker.compose.project={self.project}"
+        kinds = (("container", "ls", "--all"), ("volume", "ls"), ("network", "ls"))
+        return [each for kind in kinds for each in docker(*kind, "--quiet", "--filter", label).split()]
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +134,7 @@ def test_from_a_pull_request_to_production_and_what_went_wrong_on_the_way(
 ) -> None:
     staging = make_stack()
     production = staging.beside(registry=staging.settings["registry"])
+    template = Template(staging)
     runner, matrix = Runner(staging, github), {"matrix": {"stack": staging.name}}
     first = runner.commit("1")
 
@@ -108,6 +146,8 @@ def test_from_a_pull_request_to_production_and_what_went_wrong_on_the_way(
     assert f"### Preview of `{staging.name}`" in comment["body"]
     assert "| `web` | created |" in comment["body"]
     assert not staging.every_container(), "a preview changes nothing"
+    runner.pull_request("open")
+    assert template.there()
 
     github.check(first, "test", "success")
     job, good = runner.job("deploy.yml", sha=first, inputs={"stack": staging.name, "await-checks": True})
@@ -142,3 +182,7 @@ def test_from_a_pull_request_to_production_and_what_went_wrong_on_the_way(
     assert not good
     assert "going back to" in job.said, job.said
     assert staging.serves("1")
+
+    runner.pull_request("closed")
+    assert not template.there()
+    assert not (staging.home / "stacks" / template.project).exists()
