@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pulumi
-from cryptography.hazmat.primitives import serialization
 from pulumi_command import local
 
 if TYPE_CHECKING:
@@ -62,5 +61,7 @@ class SshKey(pulumi.ComponentResource):
 
 
 def _public_half(private: str) -> str:
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415  # most stacks do not need it
+
     key = serialization.load_ssh_private_key(private.encode(), None).public_key()
     return key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
