@@ -24,6 +24,8 @@ from urllib.parse import quote, quote_plus
 import pytest
 from applications import SERVER, Application, health
 from containers import docker, remove_images
+from github_fake import TOKEN, serving_github
+from github_repository_fake import FakeRepository
 from hook_server import Hook, hook_server
 
 if TYPE_CHECKING:
@@ -42,6 +44,10 @@ CANARIES = {
 }
 USER, PASSWORD = "deployer", "correct-horse"  # of the private registry
 HOOK = "canary-hook-4c5d6e7f80"  # in the address that messages go to
+RUN = {
+    "RUN_TOKEN": "canary-run-9b8c7d6e5f",
+    "RUN_TOKEN_2": "canary-run-0f1e2d3c4b",
+}  # given to GitHub, by the run alone
 
 COMPOSE = (
     """\
@@ -101,7 +107,7 @@ def forms(value: str) -> set[str]:
 
 NEEDLES = {
     form.encode(): name
-    for name, value in {**CANARIES, "PASSWORD": PASSWORD, "HOOK": HOOK}.items()
+    for name, value in {**CANARIES, **RUN, "PASSWORD": PASSWORD, "HOOK": HOOK, "GITHUB": TOKEN}.items()
     for form in forms(value)
 }
 
@@ -185,6 +191,8 @@ class Evidence:
     codes: dict[str, int] = dataclasses.field(default_factory=dict)
     """Command of `slipway` → its exit code, the last time."""
     messages: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    opened: dict[str, str] = dataclasses.field(default_factory=dict)
+    """What GitHub was given, sealed."""
 
     def keep(self, what: str, run: Any) -> None:
         self.printed[what] = run.text + json.dumps(run.events, ensure_ascii=False)
@@ -229,8 +237,21 @@ def hook() -> Iterator[Hook]:
 
 
 @pytest.fixture(scope="module")
+def github() -> Iterator[FakeRepository]:
+    with serving_github(FakeRepository) as fake:
+        yield fake
+
+
+def _notifies(stack: Stack, url: str) -> None:
+    stack.pulumi("config", "set", "--path", "notify.ops.to", "webhook")
+    stack.pulumi("config", "set", "--secret", "--path", "notify.ops.url", stdin=url)
+    stack.pulumi("config", "set", "--path", "notify.ops.events[0]", "succeeded")
+    stack.pulumi("config", "set", "--path", "notify.ops.events[1]", "failed")
+
+
+@pytest.fixture(scope="module")
 def evidence(
-    make_stack: Callable[..., Stack], private_registry: tuple[Registry, str], hook: Hook
+    make_stack: Callable[..., Stack], private_registry: tuple[Registry, str], hook: Hook, github: FakeRepository
 ) -> Iterator[Evidence]:
     registry, _ = private_registry
 
@@ -243,21 +264,33 @@ def evidence(
     stack.secrets.clear()
     found = Evidence(stack, Onlooker(stack.home))
     found.temporary.mkdir()
-    own = {"TMPDIR": str(found.temporary)}
+    own = {
+        "TMPDIR": str(found.temporary),
+        "RUN_TOKEN": RUN["RUN_TOKEN"],
+        "GITHUB_TOKEN": TOKEN,
+        "GITHUB_API_URL": f"{github.url}/api/v3",
+    }
+    admin = {**own, "SLIPWAY_GITHUB_ADMIN": "true"}
+    stack.settings |= {
+        "githubRepository": "acme/shop",
+        "github": {"environment": "live", "secrets": ["PLAIN", "RUN_TOKEN"], "repositorySecrets": ["UNICODE"]},
+    }
     stack.pulumi("config", "set", "--secret", "registryPassword", stdin=PASSWORD)
     for name, value in CANARIES.items():
         stack.pulumi("config", "set", "--secret", "--path", f"secrets.{name}", stdin=value)
 
-    stack.pulumi("config", "set", "--path", "notify.ops.to", "webhook")
-    stack.pulumi("config", "set", "--secret", "--path", "notify.ops.url", stdin=f"{hook.url}/{HOOK}")
-    stack.pulumi("config", "set", "--path", "notify.ops.events[0]", "succeeded")
-    stack.pulumi("config", "set", "--path", "notify.ops.events[1]", "failed")
+    _notifies(stack, f"{hook.url}/{HOOK}")
     found.messages = hook.came
 
     verbose = ("--diff", "--verbose", "3", "--logtostderr")
     with found.onlooker:
-        found.keep("first preview", stack.preview(*verbose, **own))
-        found.keep("up", stack.up(*verbose, **own))
+        found.keep("first preview", stack.preview(*verbose, **admin))
+        found.keep("up", stack.up(*verbose, **admin))
+        github.refused.append(("PUT .*/secrets/.*", 403, "Resource not accessible by this token"))
+        found.keep("refused", stack.up(expect_failure=True, **admin | {"RUN_TOKEN": RUN["RUN_TOKEN_2"]}))
+        github.refused[:] = [("GET .*/secrets", 403, f"Resource not accessible by {TOKEN}")]
+        found.keep("not looked at", stack.preview(expect_failure=True, **admin))
+        github.refused.clear()
         found.look_at_the_host()
         found.read_layers(registry)
 
@@ -288,7 +321,8 @@ def evidence(
         found.printed["slipway up that fails"] = stack.slipway("up", expect=None, **own).text
         with gzip.open(bundle) as content:
             found.printed["bundle"] = content.read().decode(errors="replace")
-        found.keep("destroy", stack.destroy(*verbose))
+        found.opened = {**github.opened("live"), **github.opened()}
+        found.keep("destroy", stack.run("destroy", "--yes", "--skip-preview", *verbose, **admin))
     yield found
     remove_images(f"{place}/leak-web")
 
@@ -308,6 +342,12 @@ def test_the_failures_told_their_reasons(evidence: Evidence) -> None:
         for name in ("PLAIN", "DOLLARS", "LINES", "UNICODE"):
             assert f"{name} [{name}]" in evidence.printed[what]
     assert "exit code: 7" in evidence.printed["failed build"]
+
+
+def test_github_was_given_secrets_and_refused_some(evidence: Evidence) -> None:
+    assert evidence.opened == {name: {**CANARIES, **RUN}[name] for name in ("PLAIN", "RUN_TOKEN", "UNICODE")}
+    for what in ("refused", "not looked at"):
+        assert "Resource not accessible by" in evidence.printed[what]
 
 
 def test_nothing_that_is_printed_holds_a_secret(evidence: Evidence) -> None:
