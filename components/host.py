@@ -105,8 +105,8 @@ class Host(pulumi.ComponentResource):
         if self.machine.local:
             return []
         jump = self.machine.bastion
-        for place, bastion in ((self.label, None), *([(f"{self.label}-bastion", jump)] if jump else [])):
-            comment = f"slipway-{name}-{place}"
+        for place, bastion in ((self.label, None), *([(f"{self.label}_bastion", jump)] if jump else [])):
+            comment = f"slipway-{name}/{place}"  # hosts have no underscore in their names
             made = self.command(
                 f"{name}-{place}-key",
                 create=let_in(comment),

@@ -125,7 +125,7 @@ def test_a_key_for_the_hosts_is_made_and_only_the_environment_is_given_it(tmp_pa
     keys = {name: each for (_, name), each in engine.resources.items() if name.endswith("-key")}
     assert {name: plain(each["connection"])["user"] for name, each in keys.items()} == {
         "shop-web-1-key": "deploy",
-        "shop-web-1-bastion-key": "jump",
+        "shop-web-1_bastion-key": "jump",
     }
     public = asyncssh.import_private_key(PRIVATE).export_public_key().decode().strip()
     assert {plain(each["stdin"]) for each in keys.values()} == {f"{public}\n"}
