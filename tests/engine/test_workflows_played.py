@@ -98,11 +98,15 @@ class Template:
         template.settings["name"] = name
         template._configure()
 
-    def there(self) -> list[str]:
-        """What the pull request's environment has on this machine."""
+    def there(self) -> list[tuple[str, str]]:
+        """What the pull request's environment has on this machine: kind and id."""
         label = f"label=com.docker.compose.project={self.project}"
         kinds = (("container", "ls", "--all"), ("volume", "ls"), ("network", "ls"))
-        return [each for kind in kinds for each in docker(*kind, "--quiet", "--filter", label).split()]
+        return [(kind[0], each) for kind in kinds for each in docker(*kind, "--quiet", "--filter", label).split()]
+
+    def remove(self) -> None:
+        for kind, each in self.there():
+            docker(kind, "rm", "--force", each, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -130,11 +134,12 @@ def _release(runner: Runner, staging: Stack, commit: str) -> None:
 
 
 def test_from_a_pull_request_to_production_and_what_went_wrong_on_the_way(
-    make_stack: Callable[..., Stack], github: FakeGitHub
+    make_stack: Callable[..., Stack], github: FakeGitHub, request: pytest.FixtureRequest
 ) -> None:
     staging = make_stack()
     production = staging.beside(registry=staging.settings["registry"])
     template = Template(staging)
+    request.addfinalizer(template.remove)
     runner, matrix = Runner(staging, github), {"matrix": {"stack": staging.name}}
     first = runner.commit("1")
 
