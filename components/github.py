@@ -17,8 +17,8 @@ import pulumi
 from pydantic.alias_generators import to_camel
 
 from slipway.releases.github_repository import COMPONENT
-from slipway.settings.engine_errors import raised_to_pulumi
 from slipway.settings.blocks.github import NOTHING, SSH_KEY
+from slipway.settings.engine_errors import raised_to_pulumi
 from slipway.settings.rules.github import github_secret
 
 from .ssh_key import SshKey, SshKeyArgs

@@ -106,7 +106,7 @@ def test_the_deploy_key_is_refused(tmp_path: Path) -> None:
 def test_it_is_a_key_for_previews_or_another_one_for_github(given: list[str]) -> None:
     said = CliRunner().invoke(app, ["host", *given])
     assert said.exit_code == 2
-    assert "it is either --preview FILE or --rotate" in re.sub(r"[^\w-]+", " ", said.output)
+    assert "key takes either a FILE and --preview" in re.sub(r"[^\w-]+", " ", said.output)
 
 
 @pytest.mark.parametrize("made", [True, False])

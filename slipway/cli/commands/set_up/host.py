@@ -64,14 +64,8 @@ def host(
     or the file holds no public key; 2 for wrong usage.
     """
     if what is _What.KEY:
-        if (
-            not (preview and name) != rotate
-            or (rotate and (preview or add or name))
-            or login
-            or ssh_from
-            or yes
-            or json
-        ):
+        fits = not (preview or add or name) if rotate else preview and name
+        if not fits or login or ssh_from or yes or json:
             raise typer.BadParameter("key takes either a FILE and --preview, and maybe --add, or --rotate")
     elif preview or add or rotate:
         raise typer.BadParameter("--preview, --add and --rotate are for a key")
