@@ -10,7 +10,7 @@ __all__ = ["of_stack", "runnable"]
 
 _SLIPWAY = re.compile(r"(?<!uv run )(?<![\w/.-])slipway (?=[a-z])")
 _STACKLESS = re.compile(
-    r"(uv run )?(?:pulumi (login|whoami|stack (ls|init|select))\b|slipway (init|upgrade|promote))\b"
+    r"(uv run )?(?:pulumi (login|whoami|stack (ls|init|select))\b|slipway (init|upgrade|promote|prune))\b"
 )
 _ENDS = re.compile(r" -- | [<>] |$")  # what follows the options of a command
 

@@ -87,7 +87,7 @@ def look_at_hosts(
         raise SlipwayError(
             f"__main__.py makes no {', '.join(unmade)}, which are in hetzner.servers",
             "it is of a version of Slipway that knew no servers at Hetzner",
-            "slipway upgrade, and take over the __main__.py of its template",
+            "take over the __main__.py of the template of this version",
         )
     if settings.preview == OFFLINE:
         sessions.close()

@@ -153,7 +153,7 @@ def _fixed(compose: Mapping[str, Any], changed: Collection[str], starting: Colle
         if kind == "networks":
             differs = key in changed and api.network(name) is not None
         else:
-            options = {option: str(value) for option, value in (wanted.get("driver_opts") or {}).items()}
+            options = {key: str(value).replace("$$", "$") for key, value in (wanted.get("driver_opts") or {}).items()}
             found = api.volume(name) or {"Driver": wanted.get("driver") or "local", "Options": options}
             actual = found.get("Driver") or "local", found.get("Options") or {}
             differs = actual != (wanted.get("driver") or "local", options)

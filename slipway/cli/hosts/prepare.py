@@ -66,8 +66,8 @@ def _differing(host: HostSettings, found: list[Result] | SlipwayError, login: st
     if system.state != "ok":
         raise SlipwayError(
             f"host {host.name}: {system.text or 'its system'} cannot be prepared",
-            "the list is for Debian 12 and 13 and Ubuntu 22.04 and 24.04; nothing was changed",
-            f"prepare it by hand, and see what it has: slipway host check {host.name}",
+            "the list is for Debian 12 and 13 and Ubuntu 22.04 and 24.04; nothing was changed; prepare it by hand",
+            f"slipway host check {host.name}",
         )
     if any(result.text == ONLY_ROOT for result in found):
         raise SlipwayError(

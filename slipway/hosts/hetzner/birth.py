@@ -72,5 +72,5 @@ async def ready(host: HostSettings, private_key: str, *, new: bool) -> None:
     raise SlipwayError(
         f"host {host.name} did not become ready: {'; '.join(said.splitlines()) or problem}",
         "cloud-init prepares it at its first start, so nothing was deployed there; the server stays as it is",
-        f"ssh root@{host.address} 'cloud-init status --long; tail -50 /var/log/cloud-init-output.log'",
+        f"ssh root@{host.address} 'cloud-init status --long && tail -50 /var/log/cloud-init-output.log'",
     )

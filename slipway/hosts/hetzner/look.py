@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
+from slipway.contract.commands import of_stack
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.contract.redaction import printable
 from slipway.hosts.hetzner.api import Api
@@ -245,10 +246,9 @@ def _announced(settings: Settings, machines: Machines, pending: Mapping[str, str
             was, image = machines.servers[name].image, settings.hetzner.machines[name].image
             if was != image:
                 fix = config_set(settings.stack, "hetzner.rebuild", name)
-                yield (
-                    f"{name} was created with image {was}, not {image}, which does not change while it lives; to build "
-                    f"it anew, with its volume and addresses: {fix} && pulumi up"
-                )
+                said = f"{name} was created with image {was}, not {image}, which only a new server takes; "
+                again = f"{fix} && " + of_stack("pulumi up", settings.stack)
+                yield f"{said}to build it anew, with its volume and addresses: {again}"
 
 
 def _warned(what: str, meaning: str, fix: str) -> None:

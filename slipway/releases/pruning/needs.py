@@ -143,8 +143,9 @@ def _of_stack(engine: Engine, name: str, entry: Mapping[str, Any], keep: int) ->
     if owner is None:
         if not entry.get("lastUpdate"):
             return None
-        fix = f"get {stack.stack_file.name} from whoever deploys it, or: pulumi destroy --remove --stack {name}"
-        raise SlipwayError("it has no stack file here, which names its hosts", _SO, fix)
+        meaning = f"{_SO}; {stack.stack_file.name} is with whoever deploys it, or nobody needs the stack"
+        fix = f"pulumi destroy --remove --stack {name}"
+        raise SlipwayError("it has no stack file here, which names its hosts", meaning, fix)
     if owner == name:
         history = read_history(stack)
     else:

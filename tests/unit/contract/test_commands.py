@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[3]
 GROUPS = typer.main.get_command(app)
 COMMAND = re.compile(
-    r"(?<!x-)\b(slipway|pulumi) (?!agent|in |on |is |by |may |has |can |driver|resource|which )[a-z][a-z-]+"
+    r"(?<!x-)(?<!inet )\b(slipway|pulumi) (?!agent|in |on |is |by |may |has |can |driver|resource|which )[a-z][a-z-]+"
 )
 # What says something of a command, and tells nobody to run it: in an error's first part, in a heading, in an example.
 SAID = (
@@ -71,7 +71,9 @@ def _run(command: str) -> None:
     """Let the command line itself read a command of ours; the engine's are compared with what it has."""
     words = [word for word in shlex.split(command) if word not in ("<", ">")]
     if words[0] == "pulumi":
-        assert words[1] in ("up", "preview", "config", "stack", "login", "whoami", "cancel", "console"), command
+        assert words[1] in ("up", "destroy", "preview", "config", "stack", "login", "whoami", "cancel", "console"), (
+            command
+        )
         assert all(re.fullmatch(r"--?[a-z-]+|[\w{}/.:\[\]-]+|\$f", word) for word in words[1:]), command
         return
     found = GROUPS.get_command(GROUPS.context_class(GROUPS), words[1])
@@ -89,7 +91,9 @@ def test_every_printed_command_can_be_pasted_and_names_its_stack(place: str) -> 
     assert re.match(r"(slipway|pulumi|openssl|read|export) ", text), f"prose around a command: {text}"
     for part in re.split(r" && | \| ", of_stack(text, "shop")):
         if part.startswith(("slipway ", "pulumi ")):
-            stackless = re.match(r"pulumi (login|whoami|stack (ls|init|select))|slipway (init|upgrade|promote)", part)
+            stackless = re.match(
+                r"pulumi (login|whoami|stack (ls|init|select))|slipway (init|upgrade|promote|prune)", part
+            )
             assert stackless or " --stack " in part, part
             _run(part)
 

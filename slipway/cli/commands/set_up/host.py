@@ -147,8 +147,8 @@ def _rotated(stack: str) -> int:
         raise SlipwayError(
             "github.sshKey is not set",
             "GitHub has no key of this stack that was made here",
-            f"{config_set(engine.stack, 'github.sshKey', 'true')} && "
-            + of_stack("SLIPWAY_GITHUB_ADMIN=true pulumi up", engine.stack),
+            f"{config_set(engine.stack, 'github.sshKey', 'true')} && export SLIPWAY_GITHUB_ADMIN=true && "
+            + of_stack("pulumi up", engine.stack),
         )
     pair, line = "**$slipway:ssh_key:SshKey$command:local:Command::**", "**$command:remote:Command::**-key"
     parts = (pair, line, f"**:ActionsEnvironmentSecret::**/{SSH_KEY}")

@@ -361,6 +361,7 @@ def test_a_network_in_the_way_is_named_before_anything_starts(
 
 
 NETWORK, DISK = {"name": "shop_back"}, {"driver_opts": {"type": "none", "o": "bind", "device": "/a"}}
+SHARE = {"driver_opts": {"type": "cifs", "o": "password=a$$b", "device": "//nas/a"}}  # Compose's own escape
 FIXED: list[tuple[str, dict[str, Any], dict[str, Any], bool]] = [
     ("networks", NETWORK, {**NETWORK, "internal": True}, True),
     ("networks", NETWORK, {**NETWORK, "driver_opts": {"com.docker.network.driver.mtu": "1400"}}, True),
@@ -371,6 +372,7 @@ FIXED: list[tuple[str, dict[str, Any], dict[str, Any], bool]] = [
     ("volumes", {"name": "shop_data", **DISK}, {"name": "shop_data"}, True),
     ("volumes", {"name": "shop_data", **DISK}, {"name": "shop_data", **DISK}, False),
     ("volumes", {"name": "shop_data", **DISK}, {"name": "shop_data-2"}, False),
+    ("volumes", {"name": "shop_data", **SHARE}, {"name": "shop_data", **SHARE}, False),
 ]
 
 
