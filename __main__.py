@@ -70,6 +70,6 @@ with reported_to_pulumi():
         )
         return ComposeDeployment(application.stack, args)
 
-    machines = servers.machines if servers else None
-    for name, value in when_ready(settings, application, view, machines, converge).items():
+    outputs = when_ready(settings, application, view, servers.machines if servers else None, converge)
+    for name, value in outputs.items():
         pulumi.export(name, value)

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pulumi
@@ -28,6 +29,7 @@ __all__ = ["Deployed", "Record", "Records", "outputs_in_state", "read_deployed",
 
 _ENGINE_SECONDS = 120
 _PLAN_SECONDS = 60
+_WRITTEN_SECONDS = 0.2  # what the engine takes to write a state of many resources
 _REMOVES = re.compile(r" destroy --stack ([a-z0-9_-]+)")
 _OURS = re.compile(r"slipway:(host:Host|deployment:ComposeDeployment)\$command:")
 _UNKNOWN = "unknown"
@@ -122,12 +124,19 @@ class Deployed(NamedTuple):
     """These, and what the engine would take a stack off: a first deployment failed, or was cut off."""
 
 
-def outputs_in_state(stack: str) -> dict[str, dict[str, Any]]:
+def outputs_in_state(stack: str, tries: int = 4) -> dict[str, dict[str, Any]]:
     """URN → outputs of every resource in the state of `stack`.
 
     The engine that runs this program is asked, which takes a hundredth of a second; `pulumi stack export` takes one.
+    It may be writing that state, in a folder, at this very moment, and reads half of it then.
     """
-    state = pulumi.runtime.invoke("pulumi:pulumi:readStackResourceOutputs", {"stackName": stack}).value or {}
+    try:
+        state = pulumi.runtime.invoke("pulumi:pulumi:readStackResourceOutputs", {"stackName": stack}).value or {}
+    except Exception as error:
+        if not tries or "failed to load checkpoint" not in str(error):
+            raise
+        time.sleep(_WRITTEN_SECONDS)
+        return outputs_in_state(stack, tries - 1)
     return {urn: each.get("outputs") or {} for urn, each in state.get("outputs", {}).items()}
 
 

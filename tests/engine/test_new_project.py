@@ -29,7 +29,7 @@ _OLD_HOST = {"bin", "include", "lib", "lib64", "pyvenv.cfg", "share"}
 OWN_RESOURCE = """
     from pulumi_command import local
 
-    local.Command("of-the-team", create="true", triggers=[deployment.release])
+    local.Command("of-the-team", create="true", triggers=[outputs["release"]])
 """
 
 

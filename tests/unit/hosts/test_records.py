@@ -155,3 +155,31 @@ def test_what_a_state_deployed_is_said_by_the_commands_that_did(monkeypatch: pyt
     )
     answer.value = {"outputs": {}}
     assert read_deployed("prod") == ({}, {})
+
+
+@pytest.mark.parametrize(
+    ("said", "times", "raised"),
+    [
+        ("failed to load checkpoint: EOF", 3, False),
+        ("failed to load checkpoint: EOF", 9, True),
+        ("no such stack", 1, True),
+    ],
+)
+def test_a_state_that_the_engine_is_writing_is_read_once_more(
+    monkeypatch: pytest.MonkeyPatch, said: str, times: int, *, raised: bool
+) -> None:
+    answers = [Exception(said)] * times + [SimpleNamespace(value={"outputs": {URN: {"outputs": {"a": 1}}}})]
+
+    def invoke(*_: object) -> SimpleNamespace:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(records.pulumi.runtime, "invoke", invoke)
+    monkeypatch.setattr(records, "_WRITTEN_SECONDS", 0)
+    if raised:
+        with pytest.raises(Exception, match=said):
+            records.outputs_in_state("staging")
+    else:
+        assert records.outputs_in_state("staging") == {URN: {"a": 1}}
