@@ -110,6 +110,12 @@ def test_every_action_says_its_version(file: Path) -> None:
         assert " uses: " not in line or "./" in line or re.search(r"@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line)
 
 
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_whoever_gets_the_credentials_of_a_state_gets_the_hosts_key(file: Path) -> None:
+    entries = [line.strip().partition(":")[0] for line in file.read_text().splitlines()]
+    assert entries.count("SLIPWAY_SSH_KEY") == entries.count("PULUMI_CONFIG_PASSPHRASE")
+
+
 # --- deploy.yml
 
 
