@@ -23,7 +23,6 @@ __all__ = [
     "Dotenv",
     "DotenvEntry",
     "dotenv_entries",
-    "of_project",
     "of_the_machine",
     "parsed_dotenv",
     "plain_places",
@@ -58,6 +57,7 @@ _OF_THE_MACHINE = re.compile(
 )
 
 PROJECT = "COMPOSE_PROJECT_NAME"
+_NAME_OF_HOSTS = re.compile(r"(?<![\w-])\0(?=[-_])")  # a network's or container's begins with the project's
 
 # What follows is as in Compose's own parser and template (compose-go: dotenv/parser.go, template/template.go).
 _SPACE = "\t\v\f\r \x85\xa0"
@@ -110,33 +110,39 @@ class DotenvEntry(NamedTuple):
 
 
 def dotenv_entries(
-    dotenv: Dotenv, known: Mapping[str, str], secrets: Mapping[str, str], plain: Container[str] = ()
+    dotenv: Dotenv,
+    known: Mapping[str, str],
+    secrets: Mapping[str, str],
+    plain: Container[str] = (),
+    *,
+    project: Callable[[str], str] | None = None,
 ) -> Iterator[DotenvEntry]:
     """What the file holds, in its order, settings aside; `known` values and `secrets` are what it may refer to.
 
     All is secret that is not evidently plain, or declared so: a name in `plain` is, unless name or form say otherwise.
+    `project` says, for the name of a variable, what names on the hosts in its value begin with in place of the
+    file's COMPOSE_PROJECT_NAME; all else derived from that stays: databases and buckets are called so.
 
     Raises:
         SlipwayError: values refer to one another so often that they would fill the memory.
     """
-    values, hidden, budget = {**known, **secrets}, set(secrets), [_MOST]
+    values, hidden, budget, before = {**known, **secrets}, set(secrets), [_MOST], ""
     for name in dotenv.values:
         if name.startswith(PREFIX):
             continue
         used, text = set[str](), dotenv.values[name]
         values[name] = text if name in dotenv.verbatim else _expanded(text, values, used, budget)
+        value = values[name]
+        if project and name != "DOMAIN" and _NAME_OF_HOSTS.search(value):
+            value = _NAME_OF_HOSTS.sub(project(name), value)
+        value = value.replace("\0", before)
         names = ", ".join(sorted(used & hidden))
-        why = why_secret(name, values[name]) or (f"it holds {names}" if names else "")
-        why = why or ("" if name in plain or name in _PLAIN else why_not_plain(name, values[name]))
+        why = why_secret(name, value) or (f"it holds {names}" if names else "")
+        why = why or ("" if name in plain or name in _PLAIN else why_not_plain(name, value))
         (hidden.add if why else hidden.discard)(name)
-        yield DotenvEntry(name, values[name], why)
-
-
-def of_project(dotenv: Dotenv, name: Callable[[], str]) -> Dotenv:
-    """The file as its values are in the Compose project `name`, which is asked for where any refers to it."""
-    if not any(PROJECT in dotenv.values and PROJECT in value for value in dotenv.values.values()):
-        return dotenv
-    return dotenv._replace(values={**dotenv.values, PROJECT: name()})
+        yield DotenvEntry(name, value, why)
+        if project and name == PROJECT and value:
+            before, values[name] = value, "\0"
 
 
 def plain_places(folder: Path, names: Collection[str] = ()) -> set[str]:

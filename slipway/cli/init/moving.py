@@ -16,8 +16,8 @@ from slipway.hosts.running_project import EDGE_PORTS, RunningProject, read_proje
 from slipway.releases.format import counted
 from slipway.releases.stack_settings import Change, change_settings
 from slipway.settings.dotenv_file import (
+    PROJECT,
     dotenv_entries,
-    of_project,
     of_the_machine,
     parsed_dotenv,
     plain_places,
@@ -141,6 +141,11 @@ class Moving:
         if adopted.keys() == {"secure"}:
             stated["adoptVolumes"] = {}
             differences.append("the volume `secure` cannot be taken over: Pulumi knows encrypted values by that name")
+        if renamed := [each for values in self.env for each, value in values.items() if _PROJECT in value]:
+            differences.append(
+                f"{PROJECT} is {found.stack} in {', '.join(sorted(renamed))}: where that names data, such as a bucket, "
+                "set the one of today"
+            )
         env = EnvValues(*(_in_project(values, found.stack) for values in self.env))
         stated["variables"] = _in_project(self.settings["variables"], found.stack)
         return replace(self, env=env, settings=stated, differences=tuple(differences), own_name=found.stack)
@@ -179,7 +184,7 @@ def _env_values(project: RunningProject, plain: Collection[str]) -> EnvValues:
     if problems := unusable_lines(dotenv, f".env of {project.name}"):
         raise SlipwayError(problems)
     found = EnvValues({}, {}, {})
-    for name, value, why in dotenv_entries(of_project(dotenv, lambda: _PROJECT), {}, {}, plain):
+    for name, value, why in dotenv_entries(dotenv, {}, {}, plain, project=lambda _: _PROJECT):
         secret = bool(value and why)
         if of_the_machine(name):
             found.left[name] = "of the machine that runs Docker"

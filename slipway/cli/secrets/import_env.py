@@ -22,7 +22,6 @@ from slipway.releases.stack_settings import Change, change_settings, stated_valu
 from slipway.settings.dotenv_file import (
     PROJECT,
     dotenv_entries,
-    of_project,
     of_the_machine,
     plain_places,
     read_dotenv,
@@ -143,9 +142,8 @@ def _read(
     """What becomes of each name; and those that are left out, with the reason."""
     if not file.is_file():
         raise SlipwayError(_no_file(file))
-    read = read_dotenv(file)
-    problems = unusable_lines(read, file.name)
-    dotenv = of_project(read, project)
+    dotenv = read_dotenv(file)
+    problems = unusable_lines(dotenv, file.name)
     unknown = sorted({*request.plain, *request.secret} - dotenv.values.keys())
     problems += [
         Problem(
@@ -158,11 +156,16 @@ def _read(
     if problems:
         raise SlipwayError(problems)
     left = {name: "a setting of Slipway's own" for name in dotenv.values if name.startswith(PREFIX)}
-    lines = []
-    for name, value, why in dotenv_entries(dotenv, variables, secrets, plain):
+    lines, renamed = [], list[str]()
+
+    def own_project(name: str) -> str:
+        renamed.append(name)
+        left[PROJECT] = f"{(own := project())} takes its place in {', '.join(renamed)}"
+        return own
+
+    for name, value, why in dotenv_entries(dotenv, variables, secrets, plain, project=own_project):
         if of_the_machine(name):
-            renamed = dotenv is not read and name == PROJECT
-            left[name] = f"what refers to it has {value} instead" if renamed else "of the machine that runs Docker"
+            left[name] = "of the machine that runs Docker"
             continue
         if not value and name in secrets and name not in (*request.plain, *request.secret):
             left[name] = "empty: the stack's secret stays"

@@ -163,8 +163,9 @@ def test_what_runs_becomes_a_stack_that_takes_its_place(
     host: Path,
     served: str,
 ) -> None:
-    with (Path(served) / ".env").open("a") as env:
-        env.write("DATABASE_HOST=db.${COMPOSE_PROJECT_NAME}_default\n")
+    derived = "DATABASE_HOST=db.${P}_default\nDATABASE_NAME=$P\nDOMAIN=${P}.example\nBUCKET=${P}-media\n"
+    derived = derived.replace("P}", "COMPOSE_PROJECT_NAME}").replace("$P", "$COMPOSE_PROJECT_NAME")
+    (Path(served) / ".env").write_text(ENV.replace("DOMAIN=shop.example\n", "") + derived)
     result = init("--from", f"box:{served}", "--yes")
     assert result.exit_code == 0, said(result)
     config = stack(program, "production")["config"]
@@ -175,6 +176,8 @@ def test_what_runs_becomes_a_stack_that_takes_its_place(
         "LEVEL": "debug",
         "DOCKER_IMAGE_BACKEND": "shop/api",
         "DATABASE_HOST": "db.shop-production_default",
+        "DATABASE_NAME": "shop",
+        "BUCKET": "shop-production-media",
     }
     assert config["shop-deploy:domain"] == "shop.example"
     [machine] = config["shop-deploy:hosts"]
@@ -183,6 +186,7 @@ def test_what_runs_becomes_a_stack_that_takes_its_place(
         "Takes over from shop; volumes: database (shop_db)",
         "secrets of its .env: DATABASE_PASSWORD, STRIPE",
         "left out of its .env: DOCKER_HOST (of the machine that runs Docker)",
+        "- COMPOSE_PROJECT_NAME is shop-production in BUCKET, DATABASE_HOST: where that names data, such",
         "- traefik has port 80 and 443: the edge takes over from it",
         "- cache runs, and the Compose file has no such service: it is stopped with the rest",
         "- the data of cache at /data is in a volume without a name: give it one in the Compose file, then set",

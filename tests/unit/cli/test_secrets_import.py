@@ -95,18 +95,24 @@ def test_every_line_becomes_a_variable_or_a_secret(
 def test_what_is_derived_from_the_name_of_the_project_has_that_of_the_stack(run: Run, tmp_path: Path) -> None:
     content = (
         "COMPOSE_PROJECT_NAME=basic\nNET=${COMPOSE_PROJECT_NAME}-docker\nMYSQL_HOST=db.$NET\nBASIC=basic\n"
+        "DOMAIN=${COMPOSE_PROJECT_NAME}-x.example.com\nMYSQL_DATABASE=$COMPOSE_PROJECT_NAME\nMAIL=a@${COMPOSE_PROJECT_NAME}.org\n"
+        "BUCKET=my-${COMPOSE_PROJECT_NAME}-media\n"
         f"URL=mysql://u:{CANARY}@db.${{NET}}/x\nKEPT='$COMPOSE_PROJECT_NAME'\n"
     )
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "compose.yaml").write_text("name: given\nservices: {web: {image: x}}\n")
     result = run(content, "--yes", "--plain", "KEPT", application="app")
     assert result.exit_code == 0, result.output
-    assert "left out: COMPOSE_PROJECT_NAME (what refers to it has given-staging instead)" in result.output
+    assert "left out: COMPOSE_PROJECT_NAME (given-staging takes its place in NET, MYSQL_HOST, URL)" in result.output
     variables, secrets = stack(tmp_path)
     assert variables == {
         "NET": "given-staging-docker",
         "MYSQL_HOST": "db.given-staging-docker",
         "BASIC": "basic",
+        "DOMAIN": "basic-x.example.com",
+        "MYSQL_DATABASE": "basic",
+        "MAIL": "a@basic.org",
+        "BUCKET": "my-basic-media",
         "KEPT": "$COMPOSE_PROJECT_NAME",
     }
     assert secrets == {"URL": f"mysql://u:{CANARY}@db.given-staging-docker/x"}
