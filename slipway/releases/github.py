@@ -176,7 +176,7 @@ class Repository:
             listed = self._repository.get_workflow_runs(head_sha=next(iter(runs)).head_sha)
             return {
                 run.check_suite_id: _SCHEDULED
-                if run.event == _SCHEDULED or str(run.path).rpartition("/")[2] in ignored
+                if run.event == _SCHEDULED or str(run.path).partition("@")[0].rpartition("/")[2] in ignored
                 else f"workflow {run.workflow_id}"
                 for run in listed
             }

@@ -133,12 +133,13 @@ def test_what_a_clock_started_says_nothing_of_the_commit(
 @pytest.mark.parametrize(
     ("ignored", "state"), [((), "pending"), (("release.yml",), "success"), (("ci.yml",), "pending")]
 )
+@pytest.mark.parametrize("ref", ["", "@main", "@refs/heads/hotfix/1.2"])
 def test_a_workflow_that_waits_for_the_deployment_itself_can_be_ignored(
-    github: FakeGitHub, repository: Repository, ignored: tuple[str, ...], state: str
+    github: FakeGitHub, repository: Repository, ignored: tuple[str, ...], state: str, ref: str
 ) -> None:
     """Its next job, too, of which GitHub lists nothing yet."""
     github.check(SHA, "test", "success")
-    github.check(SHA, "version", "success", suite=2, run="2", workflow=2, file="release.yml")
+    github.check(SHA, "version", "success", suite=2, run="2", workflow=2, file=f"release.yml{ref}")
     github.suite(SHA, 2, "in_progress")
     assert repository.checks(SHA, ignored=ignored).state == state
 
