@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 
@@ -56,6 +57,12 @@ def _digest(content: bytes) -> str:
 
 def _problem(name: str, error: Exception) -> Problem:
     said = f"answered {error.code}" if isinstance(error, HTTPError) else getattr(error, "reason", error)
+    if isinstance(error, HTTPError) and error.code == HTTPStatus.NOT_FOUND:
+        return Problem(
+            f"the registry of {name} does not have the image that runs",
+            "it was deleted there, or registryUsername may not see it; it could not be tagged",
+            "deploy again, validate, then run it again",
+        )
     return Problem(
         f"the registry of {name}: {said}",
         "it could not be tagged",

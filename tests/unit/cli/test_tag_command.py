@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -12,44 +13,63 @@ from slipway.cli.main import app
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 SHA = "3f2a91c04b7d5e8f60123456789abcdef0123456"
 IMAGES = {"web": "r.example/shop-web:main@sha256:1", "side": "r.example/side:3@sha256:2", "db": "postgres:18@sha256:3"}
 
 
 @pytest.mark.parametrize(
-    ("words", "validated", "said"),
+    ("words", "differs", "said"),
     [
-        (["v1"], True, ""),
-        (["v1", "--commit", SHA], True, ""),
-        (["v1", "--commit", SHA[:9]], True, ""),
-        (["v1", "--commit", "f" * 40], True, "is of commit 3f2a91c04b7d, not of ffffffffffff"),
-        (["v1"], False, "was not validated on staging"),
-        (["v 1"], True, None),
-        (["../v1"], True, None),
-        ([], True, None),
+        (["v1"], {}, ""),
+        (["v1"], {"commit": ""}, ""),
+        (["v1", "--commit", SHA], {}, ""),
+        (["v1", "--commit", SHA[:9]], {}, ""),
+        (["v1", "--commit", "f" * 40], {}, "is of commit 3f2a91c04b7d, not of ffffffffffff"),
+        (["v1", "--commit", SHA], {"commit": f"{SHA}-dirty"}, "was made from uncommitted changes"),
+        (["v1"], {"commit": f"{SHA}-dirty"}, "was made from uncommitted changes"),
+        (["v1"], {"validated": {}}, "was not validated on staging"),
+        (["v1"], {"built": "r.example/other"}, "runs no image that the application builds"),
+        (["v1"], {"built": ""}, ""),
+        (["v 1"], {}, None),
+        (["../v1"], {}, None),
+        ([], {}, None),
     ],
 )
 def test_what_is_tagged_and_what_is_refused(
-    monkeypatch: pytest.MonkeyPatch, words: Sequence[str], validated: bool, said: str | None  # noqa: FBT001
-) -> None:  # fmt: skip
+    monkeypatch: pytest.MonkeyPatch, words: Sequence[str], differs: dict[str, Any], said: str | None
+) -> None:
     tagged: list[Any] = []
+    commit, repository = differs.get("commit", SHA), differs.get("built", "r.example/shop-web")
+
+    @contextlib.contextmanager
+    def source_at(folder: str, given: str) -> Iterator[str]:
+        assert (folder, given) == ("checkout", commit)
+        yield "at that commit"
+
+    def read_application(settings: SimpleNamespace) -> SimpleNamespace:
+        assert settings.application == "at that commit"
+        return SimpleNamespace(builds={"web": SimpleNamespace(repository=repository)} if repository else {})
 
     def tag_images(images: list[str], name: str, login: dict[str, str]) -> list[str]:
         tagged.append((images, name, login))
-        return ["r.example/shop-web:v1"]
+        return ["r.example/shop-web:v1"] if images else []
 
-    settings = SimpleNamespace(registry_login=lambda: {"username": "me"})
-    history = SimpleNamespace(validated={"r-1": None} if validated else {}, settings=settings)
-    live = SimpleNamespace(id="r-1", document={"commit": SHA, "images": IMAGES})
-    built = {"web": SimpleNamespace(repository="r.example/shop-web")}
+    settings = SimpleNamespace(
+        registry_login=lambda: {"username": "me"},
+        application="checkout",
+        model_copy=lambda update: SimpleNamespace(**update),
+    )
+    history = SimpleNamespace(validated=differs.get("validated", {"r-1": None}), settings=settings)
+    live = SimpleNamespace(id="r-1", document={"commit": commit, "images": IMAGES})
     for name, value in {
         "slipway.releases.engine.engine_of": lambda _: SimpleNamespace(short="staging", stack="staging"),
         "slipway.releases.history.stack_history.read_history": lambda _: history,
         "slipway.releases.past_releases.named_entry": lambda *_: None,
         "slipway.releases.past_releases.past_release": lambda *_: live,
-        "slipway.compose.application.read_application": lambda _: SimpleNamespace(builds=built),
+        "slipway.compose.application.read_application": read_application,
+        "slipway.releases.promotion.source_at": source_at,
         "slipway.images.image_tags.tag_images": tag_images,
     }.items():
         monkeypatch.setattr(name, value)
@@ -61,5 +81,6 @@ def test_what_is_tagged_and_what_is_refused(
         assert said in str(ran.exception)
     else:
         assert ran.exit_code == 0, ran.exception
-        assert ran.stdout.splitlines() == ["r.example/shop-web:v1", "r-1: tagged v1"]
-    assert tagged == ([] if said != "" else [([IMAGES["web"]], "v1", {"username": "me"})])
+        none = ["r-1: the application builds no image, so none is tagged"]
+        assert ran.stdout.splitlines() == (["r.example/shop-web:v1", "r-1: tagged v1"] if repository else none)
+    assert tagged == ([] if said != "" else [([IMAGES["web"]] if repository else [], "v1", {"username": "me"})])

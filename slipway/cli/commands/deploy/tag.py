@@ -31,6 +31,7 @@ def tag(
     from slipway.releases.format import short
     from slipway.releases.history.stack_history import read_history
     from slipway.releases.past_releases import named_entry, past_release
+    from slipway.releases.promotion import source_at
     from slipway.settings.registry_names import without_tag
 
     if tag_of(name) != name:
@@ -45,11 +46,22 @@ def tag(
             "what would be tagged is not what was asked for",
             f"deploy commit {short(commit)} to {engine.short}, then run it again",
         )
+    if found.endswith("-dirty"):
+        what, meaning = f"{live.id} was made from uncommitted changes", "no commit has what the version would name"
+        raise SlipwayError(what, meaning, f"commit, deploy to {engine.short}, validate, then run it again")
     if live.id not in history.validated:
         what = f"{live.id} was not validated on {engine.short}"
         raise SlipwayError(what, "nobody said that its tests passed", of_stack("slipway validate", engine.stack))
-    built = {build.repository for build in read_application(history.settings).builds.values()}
+    with source_at(history.settings.application, found) as folder:
+        application = read_application(history.settings.model_copy(update={"application": folder}))
+    built = {build.repository for build in application.builds.values()}
     images = [image for image in live.document["images"].values() if without_tag(image).partition("@")[0] in built]
+    if built and not images:
+        raise SlipwayError(
+            f"{live.id} on {engine.short} runs no image that the application builds",
+            f"it builds {', '.join(sorted(built))}, so nothing was tagged",
+            f"deploy to {engine.short} again if `registry` changed, validate, then run it again",
+        )
     for each in tag_images(images, name, history.settings.registry_login()):
         typer.echo(each)
-    typer.echo(f"{live.id}: tagged {name}")
+    typer.echo(f"{live.id}: " + (f"tagged {name}" if images else "the application builds no image, so none is tagged"))
