@@ -6,6 +6,7 @@ belongs to the application from then on.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -48,6 +49,10 @@ env:
 
 jobs:
 """
+_NO_STACK = """
+  # No job brings the stack up, as these have no value here: {}.
+  # With an .env.example that has them, delete this file and run `slipway init --workflows` again.
+"""
 _SITE = """python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'"""
 _AUDIT = "pip-audit@2.9.0"
 _EXTRAS = ("dev", "test", "tests", "lint")
@@ -79,21 +84,30 @@ def looked_at(repository: Path, application: Path, contexts: Iterable[str]) -> l
 
 
 def starter(repository: Path, application: Path, first: Requirements, *, branch: str, runner: str) -> str:
-    """The text of the workflow. `runner` is what follows `runs-on:`."""
+    """The text of the workflow, empty where nothing can be checked. `runner` is what follows `runs-on:`."""
     jobs = []
     for folder in looked_at(repository, application, first.contexts):
         where = os.path.relpath(folder, repository.resolve())
         name = "" if where == "." else f" {where}"
         jobs += [_Job(f"python{name}", where, steps) for steps in [list(_python(folder))] if steps]
         jobs += [_Job(f"node{name}", where, steps) for steps in [list(_node(folder, where))] if steps]
-    named = () if (application / ".env.example").is_file() else (*first.variables, *first.secrets)
+    example = (application / ".env.example").is_file()
     where = os.path.relpath(application.resolve(), repository.resolve())
-    jobs.append(_Job("stack", where, [*_stack(application, first.smoke)], named))
-    return _HEAD.format(branch=branch) + "\n".join(_written(job, runner) for job in jobs)
+    left = "" if example or not first.variables else _NO_STACK.format(", ".join(first.variables))
+    if not left:
+        jobs.append(_Job("stack", where, [*_stack(application, first.smoke)], () if example else first.secrets))
+    texts = dict[str, str]()
+    for job in jobs:
+        identity = plain = re.sub(r"[^a-z0-9]+", "-", job.name.lower()).strip("-")
+        for number in itertools.count(2):
+            if identity not in texts:
+                break
+            identity = f"{plain}-{number}"
+        texts[identity] = _written(identity, job, runner)
+    return _HEAD.format(branch=branch) + "\n".join(texts.values()) + left if texts else ""
 
 
-def _written(job: _Job, runner: str) -> str:
-    identity = re.sub(r"[^a-z0-9]+", "-", job.name.lower()).strip("-")
+def _written(identity: str, job: _Job, runner: str) -> str:
     lines = [
         f"  {identity}:",
         f"    name: {_scalar(job.name)}",

@@ -99,15 +99,25 @@ def first_files(root: Path, application: Path, first: Requirements, runner: Sequ
     repository = repository_of(root)
     if repository is None:
         return {}
-    files = {}
+    files = dict[Path, str]()
     workflow, updates = repository / _FOLDER / _APPLICATIONS, repository / ".github" / "dependabot.yml"
-    if not workflow.exists():
+    others = [file for file in workflow.parent.glob("*.y*ml") if file.name not in WORKFLOWS]
+    if not workflow.exists() and not any(map(_checks_pull_requests, others)):
         labels = _runs_on(runner or [_RUNNER])
-        files[workflow] = starter(repository, application, first, branch=_branch(repository), runner=labels)
+        text = starter(repository, application, first, branch=_branch(repository), runner=labels)
+        files |= {workflow: text} if text else {}
     if not any((repository / name).exists() for name in (updates.relative_to(repository), *OTHERS)):
         folders = [root.resolve(), *looked_at(repository, application, first.contexts)]
         files[updates] = dependabot(repository.resolve(), dict.fromkeys(folders))
     return files
+
+
+def _checks_pull_requests(workflow: Path) -> bool:
+    try:
+        triggers = yaml.safe_load(workflow.read_text("utf-8"))[True]  # `on` is a boolean in YAML
+    except (OSError, ValueError, TypeError, LookupError, yaml.YAMLError):
+        return False
+    return "pull_request" in ([triggers] if isinstance(triggers, str) else triggers or ())
 
 
 def _branch(repository: Path) -> str:

@@ -164,7 +164,7 @@ def test_the_stack_comes_up_with_the_values_of_the_example_and_answers(tmp_path:
     block = {"port": 8000, "smoke": [{"http": {"path": "/a b"}}, {"http": {"status": 401}}, {"tcp": {}}, "x"]}
     smoke = tuple(_smoke("api", {"x-slipway": block}))
     assert smoke == (SmokeRequest("api", 8000, "/a b"),)
-    first = {"smoke": smoke, "variables": {"COLOUR": ""}, "secrets": ("TOKEN",)}
+    first = {"smoke": smoke, "secrets": ("TOKEN",)}
     _, jobs = written(tmp_path, {".env.example": "TOKEN=x"}, **first)
     steps = commands(jobs["stack"])
     assert list(steps) == ["Values", "Up", "Smoke check of api", "Logs"]
@@ -172,7 +172,21 @@ def test_the_stack_comes_up_with_the_values_of_the_example_and_answers(tmp_path:
     assert "env" not in jobs["stack"]
     (tmp_path / ".env.example").unlink()
     _, jobs = written(tmp_path, {}, **first)
-    assert jobs["stack"]["env"].keys() == {"COLOUR", "TOKEN"}
+    assert jobs["stack"]["env"].keys() == {"TOKEN"}
+
+
+@pytest.mark.parametrize("files", [{}, {"requirements.txt": "pytest"}])
+def test_no_value_is_made_up_for_what_is_no_secret(tmp_path: Path, files: dict[str, str]) -> None:
+    first: dict[str, Any] = {"variables": {"COLOUR": "", "PORT": ""}, "secrets": ("TOKEN",)}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    found = Requirements(file="compose.yaml", name="shop", services=(), built=(), routed=(), **first)
+    said = starter(tmp_path, tmp_path, found, branch="main", runner="ubuntu-24.04")
+    assert bool(said) is bool(files)
+    if said:
+        assert "these have no value here: COLOUR, PORT.\n" in said
+        assert yaml.safe_load(said)["jobs"].keys() == {"python"}
+    assert "stack" in written(tmp_path, {".env.example": "PORT=80"}, **first)[1]
 
 
 def test_each_folder_that_an_image_is_built_from_has_a_job_and_none_outside(tmp_path: Path) -> None:
@@ -184,6 +198,13 @@ def test_each_folder_that_an_image_is_built_from_has_a_job_and_none_outside(tmp_
     assert list(jobs) == ["python-a-b-c", "node-web", "stack"]
     assert jobs["python-a-b-c"]["defaults"]["run"]["working-directory"] == "a b: c"
     assert "node-version-file" not in text
+
+
+def test_folders_whose_names_are_alike_have_a_job_each(tmp_path: Path) -> None:
+    folders = ["a/b", "a-b", "a b", "a-b-2"]
+    text, jobs = written(tmp_path, {f"{each}/requirements.txt": "" for each in folders}, contexts=folders)
+    assert [job.get("name") for job in jobs.values()] == [*(f"python {each}" for each in folders), "stack"]
+    assert text.count("\n  python-") == len(folders)
 
 
 def test_checkers_find_nothing_in_it(tmp_path: Path) -> None:
@@ -212,6 +233,25 @@ def test_what_somebody_made_of_it_stays(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("mine")
     assert first_files(tmp_path, tmp_path, first, ()) == {}
+
+
+TESTS = [
+    # a workflow that is there → whether it checks pull requests
+    ("on: pull_request", True), ("on: [push, pull_request]", True), ("on:\n  pull_request:\n    types: [opened]", True),
+    ("on: push\nname: pull_request", False), ("on:\n  push: {}", False), ("on:", False), ("[", False), ("mine", False),
+    ("", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "checks"), TESTS)
+@pytest.mark.parametrize("name", ["tests.yml", "ci.yaml", "preview.yml"])
+def test_who_has_checks_gets_no_others(tmp_path: Path, name: str, text: str, *, checks: bool) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    first = Requirements(file="compose.yaml", name="shop", services=(), built=(), routed=())
+    (tmp_path / ".github/workflows").mkdir(parents=True)
+    (tmp_path / ".github/workflows" / name).write_text(text)
+    found = [file.name for file in first_files(tmp_path, tmp_path, first, ())]
+    assert ("ci.yml" in found) is not (checks and name != "preview.yml")
 
 
 def test_who_uses_renovate_gets_no_dependabot(tmp_path: Path) -> None:
