@@ -49,9 +49,10 @@ env:
 
 jobs:
 """
-_NO_STACK = """
-  # No job brings the stack up, as these have no value here: {}.
-  # With an .env.example that has them, delete this file and run `slipway init --workflows` again.
+_ONLY_READ = "docker compose config --no-interpolate --quiet"
+_NO_VALUE = """\
+      # Brings nothing up, as these have no value here: {}.
+      # With an .env.example that has them, delete this file and run `slipway init --workflows` again.
 """
 _SITE = """python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'"""
 _AUDIT = "pip-audit@2.9.0"
@@ -84,7 +85,7 @@ def looked_at(repository: Path, application: Path, contexts: Iterable[str]) -> l
 
 
 def starter(repository: Path, application: Path, first: Requirements, *, branch: str, runner: str) -> str:
-    """The text of the workflow, empty where nothing can be checked. `runner` is what follows `runs-on:`."""
+    """The text of the workflow. `runner` is what follows `runs-on:`."""
     jobs = []
     for folder in looked_at(repository, application, first.contexts):
         where = os.path.relpath(folder, repository.resolve())
@@ -93,9 +94,9 @@ def starter(repository: Path, application: Path, first: Requirements, *, branch:
         jobs += [_Job(f"node{name}", where, steps) for steps in [list(_node(folder, where))] if steps]
     example = (application / ".env.example").is_file()
     where = os.path.relpath(application.resolve(), repository.resolve())
-    left = "" if example or not first.variables else _NO_STACK.format(", ".join(first.variables))
-    if not left:
-        jobs.append(_Job("stack", where, [*_stack(application, first.smoke)], () if example else first.secrets))
+    unset = () if example else tuple(first.variables)
+    steps = [_Step("Compose file", _ONLY_READ)] if unset else [*_stack(application, first.smoke)]
+    jobs.append(_Job("stack", where, steps, () if example or unset else first.secrets))
     texts = dict[str, str]()
     for job in jobs:
         identity = plain = re.sub(r"[^a-z0-9]+", "-", job.name.lower()).strip("-")
@@ -104,7 +105,8 @@ def starter(repository: Path, application: Path, first: Requirements, *, branch:
                 break
             identity = f"{plain}-{number}"
         texts[identity] = _written(identity, job, runner)
-    return _HEAD.format(branch=branch) + "\n".join(texts.values()) + left if texts else ""
+    left = _NO_VALUE.format(", ".join(unset)) if unset else ""
+    return _HEAD.format(branch=branch) + "\n".join(texts.values()) + left
 
 
 def _written(identity: str, job: _Job, runner: str) -> str:

@@ -99,13 +99,12 @@ def first_files(root: Path, application: Path, first: Requirements, runner: Sequ
     repository = repository_of(root)
     if repository is None:
         return {}
-    files = dict[Path, str]()
+    files = {}
     workflow, updates = repository / _FOLDER / _APPLICATIONS, repository / ".github" / "dependabot.yml"
     others = [file for file in workflow.parent.glob("*.y*ml") if file.name not in WORKFLOWS]
     if not workflow.exists() and not any(map(_checks_pull_requests, others)):
         labels = _runs_on(runner or [_RUNNER])
-        text = starter(repository, application, first, branch=_branch(repository), runner=labels)
-        files |= {workflow: text} if text else {}
+        files[workflow] = starter(repository, application, first, branch=_branch(repository), runner=labels)
     if not any((repository / name).exists() for name in (updates.relative_to(repository), *OTHERS)):
         folders = [root.resolve(), *looked_at(repository, application, first.contexts)]
         files[updates] = dependabot(repository.resolve(), dict.fromkeys(folders))

@@ -175,18 +175,14 @@ def test_the_stack_comes_up_with_the_values_of_the_example_and_answers(tmp_path:
     assert jobs["stack"]["env"].keys() == {"TOKEN"}
 
 
-@pytest.mark.parametrize("files", [{}, {"requirements.txt": "pytest"}])
-def test_no_value_is_made_up_for_what_is_no_secret(tmp_path: Path, files: dict[str, str]) -> None:
+def test_no_value_is_made_up_for_what_is_no_secret(tmp_path: Path) -> None:
     first: dict[str, Any] = {"variables": {"COLOUR": "", "PORT": ""}, "secrets": ("TOKEN",)}
-    for name, text in files.items():
-        (tmp_path / name).write_text(text)
-    found = Requirements(file="compose.yaml", name="shop", services=(), built=(), routed=(), **first)
-    said = starter(tmp_path, tmp_path, found, branch="main", runner="ubuntu-24.04")
-    assert bool(said) is bool(files)
-    if said:
-        assert "these have no value here: COLOUR, PORT.\n" in said
-        assert yaml.safe_load(said)["jobs"].keys() == {"python"}
-    assert "stack" in written(tmp_path, {".env.example": "PORT=80"}, **first)[1]
+    text, jobs = written(tmp_path, {}, **first)
+    assert "these have no value here: COLOUR, PORT.\n" in text
+    assert list(commands(jobs["stack"])) == ["Compose file"]
+    text, jobs = written(tmp_path, {".env.example": "PORT=80"}, **first)
+    assert "no value" not in text
+    assert "Up" in commands(jobs["stack"])
 
 
 def test_each_folder_that_an_image_is_built_from_has_a_job_and_none_outside(tmp_path: Path) -> None:
