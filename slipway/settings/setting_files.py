@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
-    "StatedSettings", "config_edit", "config_rm", "config_set", "entries_of", "entry", "keyscan", "read_stack_file",
-    "secrets_adopt", "secrets_import", "set_host_key", "stack_file", "stack_files_folder",
+    "StatedSettings", "config_edit", "config_rm", "config_set", "entries_of", "entry", "keyscan", "project_default",
+    "read_stack_file", "secrets_adopt", "secrets_import", "set_host_key", "stack_file", "stack_files_folder",
 ]  # fmt: skip
 
 
@@ -51,6 +51,16 @@ def stack_files_folder(root: Path) -> Path:
         return root / named.lstrip("/")  # the engine joins an absolute one to the root, too
     except (OSError, ValueError, AttributeError, yaml.YAMLError):
         return root  # the engine reports what is wrong with Pulumi.yaml
+
+
+def project_default(root: Path, project: str, key: str) -> object:
+    """What Pulumi.yaml gives every stack whose file does not state `key`; None when that is nothing."""
+    try:
+        config = dict(yaml.safe_load((root / "Pulumi.yaml").read_bytes()).get("config") or {})
+    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError):
+        return None  # as above
+    found = config.get(f"{project}:{key}", config.get(key))
+    return found.get("value", found.get("default")) if isinstance(found, dict) else found
 
 
 def stack_file(root: Path, stack: str) -> Path:

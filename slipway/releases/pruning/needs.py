@@ -20,8 +20,15 @@ from slipway.releases.engine import engine_of, listed_stacks, settings_of
 from slipway.releases.history.ledgers import HostLedger, read_ledgers, read_release
 from slipway.releases.history.stack_history import read_history
 from slipway.releases.locks.engine_locks import stack_locks
+from slipway.settings.dotenv_file import read_dotenv
 from slipway.settings.registry_names import without_tag
-from slipway.settings.setting_files import config_set, read_stack_file, stack_file, stack_files_folder
+from slipway.settings.setting_files import (
+    config_set,
+    project_default,
+    read_stack_file,
+    stack_file,
+    stack_files_folder,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -39,6 +46,8 @@ _NAMING = (  # what the next update, or a rollback, takes images from
 )  # fmt: skip
 _AT_ONCE = 4  # processes of the engine
 _SO = "so nothing was deleted"
+_NO_MORE = "so nothing more is deleted"
+_REGISTRY = "SLIPWAY_REGISTRY"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,17 +111,20 @@ def unchanged(engine: Engine, needs: Needs) -> None:
     """Raise `SlipwayError` when a stack is being updated, or was updated, made or removed since `needs` were read."""
     listed = listed_stacks(engine)
     if changed := sorted({name for name, _ in {*_updates(listed).items()} ^ {*needs.updates.items()}}):
-        what = "what it needs now was not looked at, so nothing was deleted"
-        raise SlipwayError(f"{', '.join(changed)} changed meanwhile", what, "slipway prune")
+        raise SlipwayError(
+            f"{', '.join(changed)} changed meanwhile",
+            f"what it needs now was not looked at, {_NO_MORE}",
+            "slipway prune",
+        )
     for name, entry in listed.items():
-        _idle(engine_of(name), entry)
+        _idle(engine_of(name), entry, _NO_MORE)
 
 
-def _idle(stack: Engine, entry: Mapping[str, Any]) -> None:
+def _idle(stack: Engine, entry: Mapping[str, Any], so: str = _SO) -> None:
     locks = stack_locks(stack)
     if entry.get("updateInProgress") or (locks and locks.read()):
         what = f"an update of {stack.short} runs, or has left a lock"
-        raise SlipwayError(what, _SO, of_stack("slipway lock", stack.stack))
+        raise SlipwayError(what, so, of_stack("slipway lock", stack.stack))
 
 
 def _updates(listed: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
@@ -215,14 +227,23 @@ def _built_in(state: Mapping[str, Any]) -> Iterator[str]:
 
 def _elsewhere(engine: Engine, needs: Needs, listed: Mapping[str, Any]) -> Iterator[Problem]:
     """Stacks whose file is here and whose state is not, that push to where something would be deleted."""
+    everywhere = engine.environment.get(_REGISTRY)
+    default = project_default(engine.root, engine.project, "registry")
+    default = default or read_dotenv(engine.root / ".env").values.get(_REGISTRY)
     for file in sorted(stack_files_folder(engine.root).glob("Pulumi.*.yaml")):
         name = file.name.removeprefix("Pulumi.").removesuffix(".yaml")
         stated = read_stack_file(file, engine.project)
-        registry = str(stated.entries.get("registry", ""))
-        shared = registry and any(each.startswith(f"{registry}/") for each in needs.repositories)
+        places = [each for each in (everywhere, stated.entries.get("registry", default)) if each]
+        shared = [each for each in places if _pushed_to(each, needs.repositories)]
         if name not in listed and (shared or stated.unreadable):
+            registry = next((each for each in shared if isinstance(each, str)), "an unknown registry")
             yield Problem(
-                f"stack {name} pushes to {registry or 'an unknown registry'}, and is not in this backend",
+                f"stack {name} pushes to {registry}, and is not in this backend",
                 f"its images there are not known, {_SO}",
                 f"give it a registry of its own: {config_set(name, 'registry')}",
             )
+
+
+def _pushed_to(registry: object, repositories: Iterable[str]) -> bool:
+    """Whether any of the repositories is there; it may be if that cannot be read, as when it is encrypted."""
+    return not isinstance(registry, str) or any(each.startswith(f"{registry}/") for each in repositories)

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 
 import pytest
+from typer.testing import CliRunner
 
-from slipway.contract.problems import SlipwayError
+from slipway.cli.main import app
+from slipway.contract.problems import Problem, SlipwayError
 from slipway.images.stored_images import StoredImage
 from slipway.releases.history.entries import HistoryEntry
 from slipway.releases.history.ledgers import HostLedger, LedgerLine
@@ -55,7 +57,7 @@ class World:
         self.locks: set[str] = set()
         self.kept: dict[str, int] = {}
         """Release → image, of those that hosts alone know."""
-        self.engine: Any = SimpleNamespace(root=root, project="shop")
+        self.engine: Any = SimpleNamespace(root=root, project="shop", environment={})
         (root / "Pulumi.yaml").write_text("name: shop")
         for name in (
             "listed_stacks", "engine_of", "stack_locks", "read_history", "exported_state", "settings_of",
@@ -178,6 +180,10 @@ UNKNOWN = {
         lambda world: (world.root / "Pulumi.pr.yaml").write_text(f"config: {{'shop:registry': {REGISTRY}}}"),
         f"stack pr pushes to {REGISTRY}, and is not in this backend",
     ),
+    "its state is elsewhere, and its registry is encrypted": (
+        lambda world: (world.root / "Pulumi.pr.yaml").write_text("config: {'shop:registry': {secure: AAA}}"),
+        "stack pr pushes to an unknown registry",
+    ),
     "a file cannot be read": (
         lambda world: (world.root / "Pulumi.pr.yaml").write_text("config: ["),
         "stack pr pushes to an unknown registry",
@@ -195,6 +201,29 @@ def test_where_one_stack_is_not_known_nothing_is_deleted(world: World, change: A
         world.needed()
     assert said in str(caught.value)
     assert "nothing was deleted" in str(caught.value)
+
+
+@pytest.mark.parametrize("where", ["Pulumi.yaml", "Pulumi.yaml, plain", "Pulumi.yaml, value", "environment", ".env"])
+def test_a_stack_elsewhere_whose_registry_is_that_of_the_project_counts(world: World, where: str) -> None:
+    world.stack("live", 1, state=[1], live="r-1")
+    (world.root / "Pulumi.production.yaml").write_text("config: {'shop:domain': example.com}")
+    assert world.needed() == {1}, "it has no registry"
+    text = {
+        "Pulumi.yaml": f"config: {{registry: {{type: string, default: {REGISTRY}}}}}",
+        "Pulumi.yaml, plain": f"config: {{registry: {REGISTRY}}}",
+        "Pulumi.yaml, value": f"config: {{'shop:registry': {{value: {REGISTRY}}}}}",
+    }
+    (world.root / "Pulumi.yaml").write_text(f"name: shop\n{text.get(where, '')}")
+    (world.root / ".env").write_text(f"SLIPWAY_REGISTRY={REGISTRY}" if where == ".env" else "")
+    world.engine.environment |= {"SLIPWAY_REGISTRY": REGISTRY} if where == "environment" else {}
+    with pytest.raises(SlipwayError, match=f"stack production pushes to {REGISTRY}, and is not in this backend"):
+        world.needed()
+    (world.root / "Pulumi.production.yaml").write_text("config: {'shop:registry': r.example/other}")
+    if where == "environment":  # which comes before what any file says
+        with pytest.raises(SlipwayError, match="stack production pushes to"):
+            world.needed()
+    else:
+        assert world.needed() == {1}
 
 
 def test_a_stack_that_pushes_elsewhere_or_is_empty_is_none_of_it(world: World) -> None:
@@ -295,3 +324,23 @@ def test_what_is_refused_stays_whole_and_the_rest_goes(store: Store) -> None:
     assert store.deleted == [5, 7, 8]
     assert "REGISTRY_STORAGE_DELETE_ENABLED" in problems[0]
     assert problems[1].startswith("GitHub refuses 6")
+
+
+def test_each_repository_is_left_alone_once_a_stack_was_updated(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.stack("live", 1, live="r-1")
+    found = [prune.Pruning(repository=name, store=None, images={}, gone=[None]) for name in "abc"]  # type: ignore[arg-type,list-item]
+    begun: list[str] = []
+
+    def carry_out(each: prune.Pruning) -> list[Problem]:
+        begun.append(each.repository)
+        if each.repository == "b":
+            world.listed["live"]["lastUpdate"] = "2026-11-02T00:00:00.000Z"
+        return [Problem(f"{each.repository} refuses", "", "")]
+
+    monkeypatch.setattr("slipway.releases.engine.engine_of", lambda _: world.engine)
+    monkeypatch.setattr(prune, "planned", lambda *_, **__: found)
+    monkeypatch.setattr(prune, "carry_out", carry_out)
+    monkeypatch.setattr("slipway.cli.commands.operate.prune._show", lambda _: None)
+    ran = CliRunner().invoke(app, ["prune", "--yes"])
+    assert (ran.exit_code, begun) == (1, ["a", "b"])
+    assert all(words in ran.stderr for words in ("a refuses", "b refuses", "live changed meanwhile", "nothing more"))

@@ -11,6 +11,7 @@ from slipway.cli.options import PlanOnly
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from slipway.contract.problems import Problem
     from slipway.releases.pruning.prune import Pruning
 
 
@@ -42,6 +43,7 @@ def prune(
 
     from slipway.cli.confirm import confirmed
     from slipway.cli.printing import print_problems
+    from slipway.contract.problems import SlipwayError
     from slipway.releases.engine import engine_of
     from slipway.releases.pruning.needs import read_needs, unchanged
     from slipway.releases.pruning.prune import carry_out, planned
@@ -57,8 +59,14 @@ def prune(
     if not confirmed(f"delete {count} of them?", yes=yes, command="slipway prune"):
         typer.echo("not confirmed, nothing was deleted", err=True)
         raise typer.Exit(1)
-    unchanged(engine, needs)
-    problems = [problem for each in found for problem in carry_out(each)]
+    problems: list[Problem] = []
+    try:
+        for each in found:
+            if each.gone:
+                unchanged(engine, needs)  # what one that was updated since needs now is not known
+                problems += carry_out(each)
+    except SlipwayError as error:
+        problems += error.problems
     print_problems(problems, "")
     raise typer.Exit(1 if problems else 0)
 
