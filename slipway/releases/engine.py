@@ -16,7 +16,7 @@ import yaml
 
 from slipway.contract.problems import SlipwayError
 from slipway.releases import local_stack
-from slipway.settings.setting_files import stack_file
+from slipway.settings.setting_files import read_stack_file, stack_file
 from slipway.settings.spelling import suggestion
 
 if TYPE_CHECKING:
@@ -126,10 +126,11 @@ def program_folder(start: Path) -> Path:
     )
 
 
-def engine_of(name: str, *, deploys: bool = False) -> Engine:
+def engine_of(name: str, *, deploys: bool = False, own_key: bool = False) -> Engine:
     """The engine for the stack called `name`, or for the one selected in the engine when empty.
 
     With `deploys`, the stack `local` that `make up` made here also gets what a deployment from this machine needs.
+    With `own_key`, a key for the hosts in its stack file comes before SLIPWAY_SSH_KEY, which may be another stack's.
     Raises `SlipwayError` when there is no program or no engine, or no stack is named and none selected.
     """
     root = program_folder(Path.cwd())
@@ -138,7 +139,10 @@ def engine_of(name: str, *, deploys: bool = False) -> Engine:
         environment |= (local_stack.prepared(root) if deploys else {}) | local_stack.engine_environment(root)
         options = ["--config-file", str(local_stack.configuration(root))]
     name = name or _selected(Engine(root=root, stack="", environment=environment, options=[]))
-    return Engine(root=root, stack=name, environment=environment, options=[*options, "--stack", name])
+    engine = Engine(root=root, stack=name, environment=environment, options=[*options, "--stack", name])
+    if own_key and read_stack_file(engine.stack_file, engine.project).entries.get("sshKey"):
+        environment.pop("SLIPWAY_SSH_KEY", None)
+    return engine
 
 
 def read_stack(name: str) -> Stack:

@@ -59,7 +59,7 @@ def stacks_asked(name: str) -> list[Engine]:
             "there is nothing to probe",
             "pulumi whoami && pulumi stack ls && ls Pulumi.*.yaml",
         )
-    return [engine_of(each) for each in found]
+    return [engine_of(each, own_key=True) for each in found]
 
 
 def health_document(engines: Sequence[Engine], *, warn_days: int, login: str = "") -> dict[str, Any]:

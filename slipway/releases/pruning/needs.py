@@ -149,7 +149,7 @@ def _tried(engine: Engine, name: str, entry: Mapping[str, Any], keep: int) -> St
 
 def _of_stack(engine: Engine, name: str, entry: Mapping[str, Any], keep: int) -> StackNeeds | None:
     """What it needs; None of one that is empty and has no settings here."""
-    stack = engine_of(name)
+    stack = engine_of(name, own_key=True)
     _idle(stack, entry)
     owner = _with_settings(engine, name)
     if owner is None:
@@ -162,7 +162,7 @@ def _of_stack(engine: Engine, name: str, entry: Mapping[str, Any], keep: int) ->
         history = read_history(stack)
     else:
         history = read_history(stack, hosts=False)
-        settings = settings_of(engine_of(owner))
+        settings = settings_of(engine_of(owner, own_key=True))
         hosts = read_ledgers(settings, history.project) if history.project else {}
         history = replace(history, known_settings=settings, hosts=hosts)
     if problems := [problem for error in history.errors for problem in error.problems]:

@@ -61,7 +61,7 @@ class World:
         self.logins: list[str] = []
         self.local: dict[str, bool] = {}
 
-    def engine(self, name: str) -> Any:
+    def engine(self, name: str, *, own_key: bool = False) -> Any:  # noqa: ARG002  # it reaches no host
         return SimpleNamespace(
             short=name, root=self.root, project="shop", absent=lambda: ("it is not here", "pulumi stack ls")
         )

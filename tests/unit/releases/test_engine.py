@@ -80,6 +80,25 @@ def test_the_named_stack_is_read_with_its_secrets(program: Path, engine: Engine)
     assert calls() == [f"config --json --show-secrets --stack team/shop/staging --cwd {program} --non-interactive"]
 
 
+@pytest.mark.parametrize(
+    ("stated", "given"),
+    [
+        ("config: {'shop:sshKey': {secure: v1:AAA}}", None),
+        ("config: {'shop:sshKeyFile': ~/.ssh/id, 'other:sshKey': x}", "of another"),
+        ("config: {'shop:sshKey': ''}", "of another"),
+        ("", "of another"),
+    ],
+)
+def test_the_key_of_another_stack_comes_after_that_of_its_own_file(
+    program: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch, stated: str, given: str | None
+) -> None:  # fmt: skip
+    engine()
+    monkeypatch.setenv("SLIPWAY_SSH_KEY", "of another")
+    (program / "Pulumi.staging.yaml").write_text(stated)
+    assert engine_of("team/shop/staging", own_key=True).environment.get("SLIPWAY_SSH_KEY") == given
+    assert engine_of("team/shop/staging").environment["SLIPWAY_SSH_KEY"] == "of another"
+
+
 def test_without_a_name_the_selected_stack_is_read(program: Path, engine: Engine) -> None:
     calls = engine(selected="production")
     (program / "app" / "deep").mkdir()

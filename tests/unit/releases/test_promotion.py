@@ -49,6 +49,8 @@ class World:
         self.target_hosts: dict[str, Any] = {}
         self.live_now: str | None = BEFORE
         self.done: list[Any] = []
+        self.engines: dict[str, Any] = {}
+        """Stack → how its engine was asked for."""
         self._git("init", "-q", "-b", "main")
         (folder / "Dockerfile").write_text("FROM scratch\n")
         self.commit(COMPOSE)
@@ -99,7 +101,9 @@ def world(tmp_path: Path, stack: Callable[..., Stack], probe: dict[str, Any], mo
     for name, stand_in in {
         "promotion._environment": made.environment,
         "promotion.missing_images": lambda *_: made.gone,
-        "engine.engine_of": lambda name, **_: Engine(root=tmp_path, stack=name, environment={}, options=[]),
+        "engine.engine_of": lambda name, **how: (
+            made.engines.update({name: how}) or Engine(root=tmp_path, stack=name, environment={}, options=[])
+        ),
         "history.stack_history.read_history": lambda _: SimpleNamespace(live=made.live_now),
         "locks.waiting.when_free": lambda _, deployment: deployment(""),
         "bundles.exporting.keep_backup": lambda engine: backup(f"backup of {engine.stack}"),
@@ -135,6 +139,7 @@ def test_the_images_go_on_with_the_compose_file_of_their_commit(world: World, pr
     backup, (compose, handed) = world.done
     assert (backup, compose) == ("backup of production", COMPOSE)
     assert json.loads(handed["settings"].pop("SLIPWAY_IMAGES")) == IMAGES
+    assert world.engines == {"staging": {"own_key": True}, "production": {"deploys": True}}
     assert handed == {
         "message": f"promotion of {LIVE} from staging: for the sale",
         "settings": {"SLIPWAY_KIND": "promotion"},

@@ -84,7 +84,7 @@ class World:
     def listed_stacks(self, _: object) -> dict[str, dict[str, Any]]:
         return self.listed
 
-    def engine_of(self, name: str) -> Any:
+    def engine_of(self, name: str, *, own_key: bool = False) -> Any:  # noqa: ARG002  # it reaches no host
         return SimpleNamespace(short=name, stack=name, stack_file=self.root / f"Pulumi.{name}.yaml")
 
     def stack_locks(self, engine: Any) -> Any:

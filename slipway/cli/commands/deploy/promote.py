@@ -52,7 +52,7 @@ def promote(
     from slipway.releases.promotion import planned
 
     into = engine_of(target, deploys=True)
-    found = planned(engine_of(source), into, repository=repository, commit=commit)
+    found = planned(engine_of(source, own_key=True), into, repository=repository, commit=commit)
     print_out(rendered(found))
     if plan:
         if not found.obstacles:
