@@ -92,8 +92,11 @@ class Promotion:
         return all(there.get(key) == here[key] for key in ("commit", "images"))
 
 
-def planned(source: Engine, target: Engine, *, repository: str = "", commit: str = "") -> Promotion:
-    """Look at both environments, all at once; changes nothing. Raises `SlipwayError` for a release not of `commit`."""
+def planned(source: Engine, target: Engine, *, repository: str = "", commit: str = "", release: str = "") -> Promotion:
+    """Look at both environments, all at once; changes nothing.
+
+    Raises `SlipwayError` for another release than that one, and one of another commit than that.
+    """
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.submit(_environment, source), pool.submit(_environment, target)
         here, there = first.result(), second.result()
@@ -107,6 +110,12 @@ def planned(source: Engine, target: Engine, *, repository: str = "", commit: str
             f"{here.live.id} on {here.stack} is of commit {short(commit) or 'none'}, not of {short(wanted)}",
             "what would go on is not what was asked for",
             f"deploy commit {short(wanted)} to {here.stack} and validate it, then promote",
+        )
+    if release and here.live.id != release:
+        raise SlipwayError(
+            f"{here.live.id} runs on {here.stack}, no longer {release}",
+            "what would go on is not what was asked for",
+            f"{of_stack(f'slipway rollback --to {shlex.quote(release)}', here.stack)}, then promote",
         )
     before = str(there.live.document["commit"]) if there.live else ""
     state, found = _checks(commit, repository, here.history.settings, source)

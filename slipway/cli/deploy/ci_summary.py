@@ -17,7 +17,7 @@ from slipway.contract.redaction import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["summarise"]
+__all__ = ["set_output", "summarise"]
 
 _ROLLBACK = "actions/workflows/rollback.yml"
 _ADDRESS = re.compile(r"https?://[\w.:/-]+", re.ASCII)
@@ -32,7 +32,13 @@ def summarise(
     lines += [fenced("\n".join(errors)), ""] if errors else []
     lines += [f"- the way back: {code(back or of_stack('slipway rollback', stack))}{_by_hand()}", ""]
     _append("GITHUB_STEP_SUMMARY", lines)
-    _append("GITHUB_OUTPUT", [f"release={printable(release)}", f"url={printable(urls[0]) if urls else ''}"])
+    set_output("release", release)
+    set_output("url", urls[0] if urls else "")
+
+
+def set_output(name: str, value: str) -> None:
+    """Give the step an output."""
+    _append("GITHUB_OUTPUT", [f"{name}={printable(value)}"])
 
 
 def _by_hand() -> str:

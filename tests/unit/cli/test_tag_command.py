@@ -41,6 +41,7 @@ def test_what_is_tagged_and_what_is_refused(
     monkeypatch: pytest.MonkeyPatch, words: Sequence[str], differs: dict[str, Any], said: str | None
 ) -> None:
     tagged: list[Any] = []
+    outputs: list[Any] = []
     commit, repository = differs.get("commit", SHA), differs.get("built", "r.example/shop-web")
 
     @contextlib.contextmanager
@@ -71,6 +72,7 @@ def test_what_is_tagged_and_what_is_refused(
         "slipway.compose.application.read_application": read_application,
         "slipway.releases.promotion.source_at": source_at,
         "slipway.images.image_tags.tag_images": tag_images,
+        "slipway.cli.deploy.ci_summary.set_output": lambda *given: outputs.append(given),
     }.items():
         monkeypatch.setattr(name, value)
     ran = CliRunner().invoke(app, ["tag", *words])
@@ -83,4 +85,5 @@ def test_what_is_tagged_and_what_is_refused(
         assert ran.exit_code == 0, ran.exception
         none = ["r-1: the application builds no image, so none is tagged"]
         assert ran.stdout.splitlines() == (["r.example/shop-web:v1", "r-1: tagged v1"] if repository else none)
+    assert outputs == ([] if said != "" else [("release", "r-1")])
     assert tagged == ([] if said != "" else [([IMAGES["web"]] if repository else [], "v1", {"username": "me"})])

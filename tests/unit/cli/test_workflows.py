@@ -133,7 +133,10 @@ DEPLOYMENTS = [
     ({"rollback": True, "to": "r-1", "plan": True},
      ["history --stack staging", "rollback --stack staging --to r-1 --plan"]),
     ({"promote": "test", "confirm": "DEPLOY", "commit": SHA, "reason": "a 'b' $(c)"},
-     [f"promote --from test --to staging --commit {SHA} --confirm DEPLOY --message " + shlex.quote("a 'b' $(c)")]),
+     [f"promote --from test --to staging --commit {SHA} --release '' --confirm DEPLOY --message "
+      + shlex.quote("a 'b' $(c)")]),
+    ({"promote": "test", "confirm": "DEPLOY", "commit": SHA, "release": "r-1", "reason": "v1"},
+     [f"promote --from test --to staging --commit {SHA} --release r-1 --confirm DEPLOY --message v1"]),
 ]  # fmt: skip
 
 
@@ -194,13 +197,14 @@ CALLS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("staging.yml", {"vars": {"SLIPWAY_AWAIT_CHECKS": "true"}}, {"stack": "staging", "await-checks": True}),
     ("refresh.yml", {}, {"stack": "staging", "refresh": True, "await-checks": False}),
     ("production.yml", {"github": {"event_name": "workflow_dispatch"}, "inputs": {"confirm": "no", "reason": "x"}},
-     {"stack": "production", "promote": "staging", "commit": "", "confirm": "no", "reason": "x"}),
+     {"stack": "production", "promote": "staging", "commit": "", "release": "", "confirm": "no", "reason": "x"}),
     ("production.yml",
-     {"github": {"event_name": "push", "sha": "x"}, "inputs": {"commit": SHA, "confirm": "DEPLOY", "reason": "v1"}},
-     {"stack": "production", "promote": "staging", "commit": SHA, "confirm": "DEPLOY", "reason": "v1"}),
+     {"github": {"event_name": "push", "sha": "x"},
+      "inputs": {"commit": SHA, "release": "r", "confirm": "DEPLOY", "reason": "v"}},
+     {"stack": "production", "promote": "staging", "commit": SHA, "release": "r", "confirm": "DEPLOY", "reason": "v"}),
     ("production.yml",
      {"github": {"event_name": "release", "sha": SHA, "event": {"release": {"tag_name": "v1"}}}},
-     {"stack": "production", "promote": "staging", "commit": SHA, "confirm": "DEPLOY", "reason": "v1"}),
+     {"stack": "production", "promote": "staging", "commit": SHA, "release": "", "confirm": "DEPLOY", "reason": "v1"}),
     ("rollback.yml", {"inputs": {"stack": "production", "to": "r-1", "plan": True, "reason": "x"}},
      {"stack": "production", "rollback": True, "to": "r-1", "plan": True, "reason": "x"}),
 ]  # fmt: skip
@@ -261,6 +265,10 @@ def test_a_release_tags_what_ran_in_staging_and_only_a_stable_one_goes_on(
     jobs = yaml.safe_load((WORKFLOWS / "release.yml").read_text())["jobs"]
     assert (jobs["deploy"]["with"]["stack"], jobs["release"]["needs"]) == ("staging", ["version", "deploy"])
     assert jobs["promote"]["needs"] == ["version", "release"]
+    job = Job("release.yml", tmp_path, {}, name="release", contexts={"needs": needs})
+    job.given["steps"] = {"tag": {"outputs": {"release": "r-1"}}}
+    assert job.filled(jobs["release"]["outputs"]["release"]) == "r-1"
+    assert jobs["promote"]["with"]["release"] == "${{ needs.release.outputs.release }}"
     assert Job("release.yml", tmp_path, {}, name="promote", contexts={"needs": needs}).wanted is (prerelease == "false")
     _, ran = played(tmp_path, "release.yml", name="release", fails="tag", contexts={"needs": needs})
     assert len(ran) == 1, "nothing is released that has no image"
@@ -461,8 +469,8 @@ def test_folder_stacks_branch_and_runner_are_the_repositorys(repository: Path) -
         assert not re.search(r"staging|production|ubuntu|When this project is a folder", text)
     found = {name: yaml.safe_load(text) for name, text in texts.items()}
     assert found["dev.yml"][True]["push"]["branches"] == ["develop"]
-    assert found["live.yml"]["jobs"]["promote"]["with"] | {"commit": 0, "confirm": 0, "reason": 0} == {
-        "stack": "live", "promote": "dev", "commit": 0, "confirm": 0, "reason": 0,
+    assert found["live.yml"]["jobs"]["promote"]["with"] | {"commit": 0, "release": 0, "confirm": 0, "reason": 0} == {
+        "stack": "live", "promote": "dev", "commit": 0, "release": 0, "confirm": 0, "reason": 0,
     }  # fmt: skip
     for name in ("deploy.yml", "rollback.yml"):
         assert found[name][True]["workflow_dispatch"]["inputs"]["stack"]["options"] == ["dev", "test", "live"]

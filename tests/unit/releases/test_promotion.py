@@ -208,6 +208,14 @@ def test_the_release_of_another_commit_than_the_one_named_is_refused(world: Worl
     assert promote("--commit", world.source["commit"])[0] == 0
 
 
+def test_another_release_than_the_one_named_is_refused(world: World, promote: Promote) -> None:
+    code, said = promote("--release", BEFORE, "--commit", world.source["commit"], "--force")
+    assert (code, world.done) == (1, [])
+    assert f"{LIVE} runs on staging, no longer {BEFORE}" in said
+    assert f"slipway rollback --to {BEFORE} --stack staging" in said
+    assert promote("--release", LIVE)[0] == promote("--release", "")[0] == 0
+
+
 def test_nothing_happens_until_somebody_says_the_word(world: World, promote: Promote) -> None:
     assert "nobody can confirm it here (no terminal)" in promote(confirm="")[1]
     code, said = promote(confirm="deploy")

@@ -26,6 +26,7 @@ def promote(
     commit: Annotated[
         str, typer.Option("--commit", metavar="SHA", help="Refuse the release of any other commit.")
     ] = "",
+    release: Annotated[str, typer.Option("--release", metavar="ID", help="Refuse any other release.")] = "",
     plan: PlanOnly = False,
     force: Force = False,
     message: Message = "",
@@ -52,7 +53,7 @@ def promote(
     from slipway.releases.promotion import planned
 
     into = engine_of(target, deploys=True)
-    found = planned(engine_of(source, own_key=True), into, repository=repository, commit=commit)
+    found = planned(engine_of(source, own_key=True), into, repository=repository, commit=commit, release=release)
     print_out(rendered(found))
     if plan:
         if not found.obstacles:

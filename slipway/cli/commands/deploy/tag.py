@@ -22,6 +22,7 @@ def tag(
 
     Exit code: 0 when all are tagged, also if they were before; 1 when that is refused; 2 for wrong usage.
     """
+    from slipway.cli.deploy.ci_summary import set_output
     from slipway.compose.application import read_application
     from slipway.compose.git import tag_of
     from slipway.contract.commands import of_stack
@@ -65,3 +66,4 @@ def tag(
     for each in tag_images(images, name, history.settings.registry_login()):
         typer.echo(each)
     typer.echo(f"{live.id}: " + (f"tagged {name}" if images else "the application builds no image, so none is tagged"))
+    set_output("release", live.id)
