@@ -19,6 +19,7 @@ ONLY_ROOT = "only root can see it"
 AS_ROOT = 'if [ "$(id -u)" != 0 ] && sudo -n true 2> /dev/null; then exec sudo -n /bin/sh -s; else exec /bin/sh -s; fi'
 """Runs the script on standard input as root, or as whoever logged in when that one may not become root."""
 
+# What is installed already is not upgraded along: of Docker, that would stop every container.
 _PRELUDE = r"""#!/bin/sh
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH LC_ALL=C DEBIAN_FRONTEND=noninteractive
@@ -30,7 +31,7 @@ has() { command -v "$1" > /dev/null 2>&1; }
 systemd() { [ -d /run/systemd/system ]; }
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2> /dev/null)" = installed ]; }
 install_packages() {
-    set -- -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold "$@"
+    set -- -yqq --no-install-recommends --no-upgrade -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold "$@"
     apt-get install "$@" > /dev/null 2>&1 && return  # missing or old lists are fetched for a second try
     apt-get update -qq && apt-get install "$@" > /dev/null
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import subprocess
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +12,9 @@ from slipway.agent.edge import containers
 from slipway.hosts.preparation.item import Item, Wanted
 from slipway.hosts.preparation.items import items
 from slipway.hosts.preparation.script import apply_script, check_script, results, whole_script
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WANTED = Wanted(
     login_keys=("ssh-ed25519 AAAAC3",), volumes={"/dev/b": "/mnt/b", "/dev/a": "/mnt/a b"}, private=("10.0.0.0/8",)
@@ -88,6 +92,20 @@ def test_the_whole_list_brings_about_what_differs_alone_and_ends_with_what_is_le
     ]  # fmt: skip
     again = sh(whole_script([there, unknown]))
     assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("lists", ["fresh", "old"])
+def test_what_is_installed_already_is_not_upgraded(tmp_path: Path, lists: str) -> None:
+    fails = "[ -e updated ] || [ $1 = update ] && touch updated" if lists == "old" else "true"
+    (tmp_path / "apt-get").write_text(f'#!/bin/sh\ncd {tmp_path}\necho "$@" >> asked\n{fails}\n')
+    (tmp_path / "apt-get").chmod(0o755)
+    made = item("ok", f"PATH={tmp_path}:$PATH\ninstall_packages docker.io docker-compose-v2")
+    assert sh(apply_script(made)).returncode == 0
+    asked = [line for line in (tmp_path / "asked").read_text().splitlines() if line.startswith("install ")]
+    assert len(asked) == (1 if lists == "fresh" else 2)
+    for line in asked:
+        assert "--no-upgrade" in line.split()
+        assert line.endswith(" docker.io docker-compose-v2")
 
 
 def test_the_unit_that_drains_finds_the_edge_by_its_label() -> None:
