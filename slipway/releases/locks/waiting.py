@@ -22,7 +22,7 @@ from slipway.releases.locks.engine_locks import stack_locks
 from slipway.releases.locks.liveness import judge
 from slipway.settings.dotenv_file import read_dotenv
 from slipway.settings.model import PREFIX, Settings
-from slipway.settings.setting_files import read_stack_file
+from slipway.settings.setting_files import project_default, read_stack_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -139,7 +139,8 @@ def lock_wait(engine: Engine) -> float:
     """The setting lockWait, read without the engine; its default where it is no number: the program reports that."""
     name = PREFIX + "LOCK_WAIT"
     stated = read_stack_file(engine.stack_file, engine.project).entries.get("lockWait")
-    for value in (engine.environment.get(name), stated, read_dotenv(engine.root / ".env")[0].get(name)):
+    default = project_default(engine.root, engine.project, "lockWait")
+    for value in (engine.environment.get(name), stated, read_dotenv(engine.root / ".env")[0].get(name), default):
         if value not in (None, ""):
             with contextlib.suppress(ValueError):
                 return max(0.0, float(str(value)))

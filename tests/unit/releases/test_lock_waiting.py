@@ -236,6 +236,8 @@ def test_how_long_it_waits_is_the_setting(
         options=[],
     )
     assert lock_wait(given) == expected
+    (engine.root / "Pulumi.yaml").write_text("name: shop\nconfig: {lockWait: {type: number, default: 7}}")
+    assert lock_wait(given) == (7 if not stated and not dotenv else expected)
 
 
 LOCKED = """\
