@@ -111,9 +111,10 @@ def test_every_action_says_its_version(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
-def test_whoever_gets_the_credentials_of_a_state_gets_the_hosts_key(file: Path) -> None:
+def test_whoever_gets_the_credentials_of_a_state_gets_those_of_the_hosts(file: Path) -> None:
     entries = [line.strip().partition(":")[0] for line in file.read_text().splitlines()]
-    assert entries.count("SLIPWAY_SSH_KEY") == entries.count("PULUMI_CONFIG_PASSPHRASE")
+    counts = [entries.count(name) for name in ("PULUMI_CONFIG_PASSPHRASE", "SLIPWAY_SSH_KEY", "HCLOUD_TOKEN")]
+    assert len(set(counts)) == 1
 
 
 # --- deploy.yml
