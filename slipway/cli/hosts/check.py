@@ -50,12 +50,15 @@ def wanted_of(host: HostSettings, settings: Settings, ssh_from: Sequence[str]) -
         key = asyncssh.import_private_key(settings.private_key()).export_public_key("openssh").decode()
     except asyncssh.KeyImportError:
         key = ""  # with which nothing is reached, and that is what is reported
+    server, network = settings.hetzner.machines.get(host.name), settings.hetzner.network
     return Wanted(
         user=Wanted.user if user == "root" else user,
         login_keys=(" ".join(key.split()[:2]),) if key else (),
         ssh_port=host.port,
         ports=(settings.http_port, settings.https_port),
         ssh_from=tuple(ssh_from),
+        private=(network,) if server and network else (),
+        volumes={"": server.volume.path} if server and server.volume else {},
     )
 
 

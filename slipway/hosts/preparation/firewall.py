@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from slipway.hosts.preparation.item import Item, file_check, file_put
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from slipway.hosts.preparation.item import Wanted
 
@@ -75,6 +75,7 @@ ExecReload=/usr/sbin/nft -f {_RULES}
 [Install]
 WantedBy=sysinit.target
 """
+_ENTRY = f"""has_entry() {{ sed -n "s/^define $1 = //p" {_OPEN} | grep -qwF -- "$2"; }}\n"""
 _RELOAD = f"if [ -e {_RULES} ]; then nft -f {_RULES}; else nft delete table inet slipway; fi"
 
 
@@ -97,11 +98,25 @@ define private_6 = {{ {_set(wanted.private, 6)} }}
 """
 
 
+def _asked(wanted: Wanted) -> Iterator[tuple[str, str]]:
+    """What must be open besides what somebody has opened: name of a set, and an entry of it."""
+    yield from (("ports", str(port)) for port in sorted(set(wanted.ports)))
+    yield from ((f"private_{6 if ':' in each else 4}", each) for each in wanted.private)
+
+
 def firewall(wanted: Wanted) -> Item:
-    """The firewall. What is open stays as it is on the host, unless it is named."""
+    """The firewall. What is open stays so, and is only added to; SSH's networks are those that are named, if any."""
     content = _open(wanted)
-    named = bool(wanted.ssh_from or wanted.private)
     kept = "|".join(f"{port}/tcp" for port in (wanted.ssh_port, *wanted.ports))
+    asked = "".join(
+        f"has_entry {name} {entry} || differs '{_OPEN}: {name} lacks {entry}'\n" for name, entry in _asked(wanted)
+    )
+    adds = "".join(
+        f"has_entry {n} {entry} || sed -i 's|^define {n} = {{ |&{entry}, |' {_OPEN}\n" for n, entry in _asked(wanted)
+    )
+    ssh = [line for line in content.splitlines() if wanted.ssh_from and line.startswith("define ssh_from_")]
+    named = "".join(f"grep -qxF '{line}' {_OPEN} || differs '{_OPEN} lacks: {line}'\n" for line in ssh)
+    sets = "".join(f"sed -i 's|^{line.partition('{')[0]}.*|{line}|' {_OPEN}\n" for line in ssh)
     check = f"""
 nft list chain inet slipway forward > /dev/null 2>&1 || {{
     differs "Slipway's is not loaded"
@@ -110,13 +125,13 @@ nft list chain inet slipway forward > /dev/null 2>&1 || {{
     [ ! "$closed" ] || differs "it would close what is open now: ${{closed% }}"
     return
 }}
-{file_check(_OPEN, content) if named else f'[ -e {_OPEN} ] || differs "there is no {_OPEN}"'}
 {file_check(_RULES, _TABLE)}
 {file_check(_UNIT, _SERVICE)}
-"""
-    write = file_put(_OPEN, content)
+[ -e {_OPEN} ] || {{ differs "there is no {_OPEN}"; return; }}
+{_ENTRY}{asked}{named}"""
     apply = f"""
-{write if named else f"[ -e {_OPEN} ] || {write}"}
+[ -e {_OPEN} ] || {file_put(_OPEN, content)}
+{_ENTRY}{adds}{sets}
 {file_put(_RULES, _TABLE)}
 {file_put(_UNIT, _SERVICE)}
 nft -f {_RULES}

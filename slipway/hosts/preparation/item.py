@@ -29,7 +29,7 @@ class Wanted:
     private: tuple[str, ...] = ()
     """Networks (CIDR) from which everything is reached, such as the private network of the stack's hosts."""
     volumes: Mapping[str, str] = field(default_factory=dict)
-    """Device (`/dev/disk/by-id/…`) → folder where it is mounted."""
+    """Device (`/dev/disk/by-id/…`, empty where it is not known) → folder where it is mounted."""
     reboot_at: str = "03:30"
     """When the host reboots if an upgrade asks for it: HH:MM by its own clock."""
     swap_mb: int = 1024

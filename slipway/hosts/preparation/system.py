@@ -143,14 +143,21 @@ timedatectl set-ntp true
 
 
 def volumes(wanted: Wanted) -> Iterator[Item]:
-    """Data volumes, mounted by the host itself, also after a rebuild. One without a file system gets one, once."""
+    """Data volumes, mounted by the host itself, also after a rebuild. One without a file system gets one, once.
+
+    Docker waits for them: a container that starts before its volume is mounted begins with an empty folder below it.
+    """
     for number, (device, path) in enumerate(sorted(wanted.volumes.items()), 1):
         where, what = shlex.quote(path), shlex.quote(device)
+        waits = f"/etc/systemd/system/docker.service.d/slipway-volume-{number}.conf"
+        unit = f'[Unit]\nRequiresMountsFor="{path}"\n'
         check = f"""
-if [ "$(findmnt -n -o SOURCE --mountpoint {where})" = "$(readlink -f {what})" ]; then ok {where}
+there=$(findmnt -n -o SOURCE --mountpoint {where})
+if [ "$there" ] && {f'[ "$there" = "$(readlink -f {what})" ]' if device else ":"}; then ok {where}
 else differs "nothing, or something else, is mounted at "{where}; fi
-"""
-        apply = f"""
+{file_check(waits, unit)}"""
+        first = f"""
+for _ in $(seq 150); do [ -e {what} ] && break; sleep 2; done  # a new server gets it a moment later
 [ -e {what} ] || fail {what}" is not attached to this machine"
 blkid {what} > /dev/null || {{
     [ "$(blkid -p {what}; echo $?)" = 2 ] || fail {what}" has something on it that is no file system; it stays as it is"
@@ -158,8 +165,11 @@ blkid {what} > /dev/null || {{
 }}
 mkdir -p {where}
 grep -qF -- {what}' ' /etc/fstab || echo {what}' '{where}' auto defaults,nofail,discard 0 2' >> /etc/fstab
+"""
+        apply = f"""{first if device else ""}
+{file_put(waits, unit)}
 ! systemd || systemctl daemon-reload
-mount {where}
+mountpoint -q {where} || mount {where}
 """
         why = "data that is on a volume outlives the machine; what is written below an empty mount point does not"
         yield Item(id=f"volume-{number}", title=f"volume at {path}", why=why, check=check, apply=apply, root=True)

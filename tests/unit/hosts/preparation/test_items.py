@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from slipway.agent.edge import containers
+from slipway.hosts.preparation import firewall
 from slipway.hosts.preparation.item import Item, Wanted
 from slipway.hosts.preparation.items import items
 from slipway.hosts.preparation.script import apply_script, check_script, results, whole_script
@@ -125,7 +126,59 @@ def test_the_unit_that_drains_finds_the_edge_by_its_label() -> None:
     ],
 )
 def test_what_is_open_is_written_so_that_nftables_takes_it(wanted: Wanted, line: str) -> None:
-    (firewall,) = (each for each in items(wanted) if each.id == "firewall")
-    assert f"\n{line}\n" in firewall.apply
-    # Unless it is named, what is open already stays as it is.
-    assert ("[ -e /etc/slipway/open.nft ] || put" in firewall.apply) is (not wanted.ssh_from)
+    (found,) = (each for each in items(wanted) if each.id == "firewall")
+    assert f"\n{line}\n" in found.apply
+    assert "[ -e /etc/slipway/open.nft ] || put" in found.apply, "what is open already stays as it is"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "lacks", "changed"),
+    [
+        (Wanted(), (), {}),
+        (Wanted(ports=(8080, 443)), ("ports lacks 8080",), {"ports": "8080, 80, 443, 9000"}),
+        (Wanted(ports=(900,)), ("ports lacks 900",), {"ports": "900, 80, 443, 9000"}),
+        (
+            Wanted(private=("10.10.0.0/16", "fd00::/8")),
+            ("private_4 lacks 10.10.0.0/16", "private_6 lacks fd00::/8"),
+            {"private_4": "10.10.0.0/16, 127.0.0.1", "private_6": "fd00::/8, ::1"},
+        ),
+        (
+            Wanted(ssh_from=("192.0.2.0/24",)),
+            ("define ssh_from_4", "define ssh_from_6"),
+            {"ssh_from_4": "192.0.2.0/24", "ssh_from_6": "::1"},
+        ),
+    ],
+)
+def test_what_somebody_has_opened_stays_open_and_what_the_stack_needs_is_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: Wanted, lacks: tuple[str, ...], changed: dict[str, str]
+) -> None:
+    monkeypatch.setattr(firewall, "_OPEN", str(file := tmp_path / "open.nft"))
+    monkeypatch.setattr(firewall, "_ENTRY", firewall._ENTRY.replace("/etc/slipway/open.nft", str(file)))
+    sets = {"ssh_port": "22", "ssh_from_4": "0.0.0.0/0", "ssh_from_6": "::/0", "ports": "80, 443, 9000"}
+    sets |= {"private_4": "127.0.0.1", "private_6": "::1"}
+
+    def written(sets: dict[str, str]) -> str:
+        return "".join(f"define {name} = {{ {entries} }}\n" for name, entries in sets.items())
+
+    file.write_text(written(sets))
+    found = firewall.firewall(wanted)
+    check = check_script([dataclasses.replace(found, check=f"nft() {{ :; }}\n{found.check}", root=False)])
+    (result,) = results([found], sh(check).stdout)
+    for words in lacks:
+        assert words in result.text
+    assert ("lacks" in result.text) is bool(lacks)
+    edits = [line for line in found.apply.splitlines() if "has_entry" in line or line.startswith("sed")]
+    for _ in range(2):
+        assert sh("\n".join(edits)).returncode == 0
+        assert file.read_text() == written({**sets, **changed})
+    (result,) = results([found], sh(check).stdout)
+    assert "lacks" not in result.text
+
+
+def test_docker_waits_for_the_volumes_and_the_check_looks_at_what_it_knows() -> None:
+    for device in ("/dev/a", ""):
+        (volume,) = (each for each in items(Wanted(volumes={device: "/data"})) if each.id == "volume-1")
+        for script in (volume.check, volume.apply):
+            assert "/etc/systemd/system/docker.service.d/slipway-volume-1.conf" in script
+            assert '\n[Unit]\nRequiresMountsFor="/data"\n' in script
+        assert ("mkfs" in volume.apply) is bool(device), "where the device is not known, none is formatted"
