@@ -18,6 +18,7 @@ import pulumi
 from slipway.hosts.hetzner.keys import HOST_KEY_LABEL, label_of, new_host_key
 from slipway.hosts.hetzner.look import LABEL, volume_name
 from slipway.hosts.hetzner.machines import COMPONENT, stated
+from slipway.hosts.hetzner.power import after_shutdown
 from slipway.settings.engine_errors import raised_to_pulumi
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ __all__ = ["HetznerServers", "HetznerServersArgs"]
 
 _BIRTH = ["userData", "image", "location", "sshKeys", "placementGroupId"]
 _ANYWHERE = ["0.0.0.0/0", "::/0"]
+_GROUP = 10  # https://docs.hetzner.com/cloud/placement-groups/overview/
 _DEVICE = "/dev/disk/by-id/scsi-0HC_Volume_"  # https://docs.hetzner.com/cloud/volumes/faq
 
 
@@ -72,8 +74,10 @@ class HetznerServers(pulumi.ComponentResource):
         if self._hetzner.servers:
             self._login, self._wall, self._subnet = self._key(), self._firewall(name), self._network(name)
             for server in self._hetzner.servers:
-                group = self._group(server)
-                machines |= {host: self._server(host, server, group) for host in server.names}
+                for first in range(0, server.count, _GROUP):
+                    group = self._group(server, first // _GROUP)
+                    names = server.names[first : first + _GROUP]
+                    machines |= {host: self._server(host, server, group) for host in names}
         self.machines = pulumi.Output.all(**machines).apply(dict)
         self.register_outputs(
             {
@@ -117,9 +121,9 @@ class HetznerServers(pulumi.ComponentResource):
             opts=self._options(ignore_changes=["networkZone"]),
         )
 
-    def _group(self, server: ServerSettings) -> Any:  # noqa: ANN401  # as above
+    def _group(self, server: ServerSettings, number: int) -> Any:  # noqa: ANN401  # as above
         """Keeps several of a kind on different machines of Hetzner's; a server joins it when it is created."""
-        name = f"{self._cloud.project}-{server.name}"
+        name = f"{self._cloud.project}-{server.name}{f'.{number + 1}' if number else ''}"  # no host's name has a dot
         known = ("PlacementGroup", name) in self._cloud.machines.resources
         if server.count < 2 and not known:  # noqa: PLR2004  # as one alone is apart by itself
             return None
@@ -133,10 +137,13 @@ class HetznerServers(pulumi.ComponentResource):
         own = None if known and known.host_key and not reborn else new_host_key()
         public = own.public if own else known.host_key if known else ""
         later = ["serverType"] if known and host not in self._cloud.pending else []  # as one is changed at a time
+        kind = pulumi.Output.from_input(server.type)
+        if self._cloud.pending.get(host) == "resized" and not pulumi.runtime.is_dry_run():
+            kind = kind.apply(after_shutdown(self._settings, host))
         made = self._hcloud.Server(
             host,
             name=host,
-            server_type=server.type,
+            server_type=kind,
             image=server.image,
             location=server.location,
             ssh_keys=[self._cloud.key],
@@ -156,7 +163,7 @@ class HetznerServers(pulumi.ComponentResource):
             shutdown_before_deletion=True,
             labels={**labels, HOST_KEY_LABEL: label_of(public)},
             opts=self._options(
-                depends_on=self._login,
+                depends_on=[*self._login, *([volume] if volume else [])],  # which goes after it
                 ignore_changes=[] if reborn else [*_BIRTH, *later],
                 delete_before_replace=True,  # the new one has its name, addresses and volume
                 additional_secret_outputs=["userData"],
@@ -208,7 +215,8 @@ class HetznerServers(pulumi.ComponentResource):
             server_id=server.id.apply(int),
             volume_id=volume.id.apply(int),
             automount=False,
-            opts=self._options(delete_before_replace=True),
+            # Never pulled from a server that runs: it goes with the server, which is shut down before it is deleted.
+            opts=self._options(delete_before_replace=True, retain_on_delete=True),
         )
         return attached
 

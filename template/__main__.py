@@ -33,7 +33,8 @@ with reported_to_pulumi():
     revision = application.revision or read_revision(settings.application)
     github = look_at_repository(settings)
     cloud = look_at_cloud(settings, application.stack)
-    view = look_at_hosts(settings, application, sessions, cloud.pending if cloud else None)
+    pending, silent = cloud.pending if cloud else None, cloud.silent if cloud else tuple
+    view = look_at_hosts(settings, application, sessions, pending, silent)
     warn(settings, application)
 
     images = RegistryImages(

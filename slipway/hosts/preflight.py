@@ -28,7 +28,7 @@ from slipway.settings.rules.stack import weak_secrets
 from slipway.settings.setting_files import config_set
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from slipway.compose.application import Application
     from slipway.hosts.host_sessions import HostSessions
@@ -72,12 +72,17 @@ class View:
 
 
 def look_at_hosts(
-    settings: Settings, application: Application, sessions: HostSessions, pending: Mapping[str, str] | None = None
+    settings: Settings,
+    application: Application,
+    sessions: HostSessions,
+    pending: Mapping[str, str] | None = None,
+    silent: Callable[[], Iterable[Problem]] = tuple,
 ) -> View:
     """Look at every host and at the registry, side by side.
 
     Where hosts are `pending`, to be created or changed first, an update only looks for what is wrong on the others, and
-    a preview plans those that do not exist yet from nothing.
+    a preview plans those that do not exist yet from nothing. `silent` is asked for what is wrong besides, where a host
+    does not answer.
 
     Raises:
         SlipwayError: with the problems of all of them.
@@ -113,7 +118,7 @@ def look_at_hosts(
                 attended=attended,
             )
         except SlipwayError as error:
-            problems += error.problems
+            problems += [*error.problems, *silent()]
         problems += [each.on(host) for host, probe in probes.items() if (each := full_disk(probe, settings))]
         # Before any resource is made: with what it registers, `pulumi destroy` would remove the other's.
         problems += not_ours(settings, application, probes, deployed)

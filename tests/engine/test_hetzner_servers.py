@@ -119,8 +119,10 @@ def test_more_and_fewer_servers_touch_no_other_and_a_protected_volume_stays(
     more = changes(stack.up(PROGRAM, **given({**web, "count": 2})))
     assert more["Server web-2"] == "create"
     assert not [each for each in more if each.endswith((" web", " web-ipv4", " web-ipv6"))]
+    before_fewer = len(hetzner.asked)
     fewer = changes(stack.up(PROGRAM, **given(web)))
     assert fewer["Server web-2"] == "delete"
+    assert not any("actions/detach" in str(each) for each in hetzner.asked[before_fewer:])
     assert [*hetzner.records["servers"]] == [before]
     assert names(hetzner, "volumes") == {"shop-test-web", "shop-test-web-2"}
 
@@ -150,6 +152,7 @@ def test_what_counts_at_birth_replaces_no_server_until_it_is_named(stack: Projec
     assert "web was created with image debian-13, not ubuntu-24.04" in warned.logged
     assert "pulumi config set --path 'hetzner.rebuild' web" in warned.logged
     assert [*hetzner.records["servers"]] == [server]
+    before = len(hetzner.asked)
 
     rebuilt = stack.up(PROGRAM, **given(other, rebuild="web"))
     assert {each for each in changes(rebuilt) if not each.startswith(("Server", "VolumeAttachment"))} == set()
@@ -160,6 +163,9 @@ def test_what_counts_at_birth_replaces_no_server_until_it_is_named(stack: Projec
     assert stack.outputs["machines"]["web"]["hostKey"] != machines["web"]["hostKey"]
     [volume] = hetzner.records["volumes"].values()
     assert volume["server"] == new["id"]
+    asked = [*map(str, hetzner.asked[before:])]
+    assert any("actions/shutdown" in each for each in asked)
+    assert not any("actions/detach" in each for each in asked), "a disk is not pulled from a server that runs"
     assert changes(stack.up(PROGRAM, **given(other, rebuild="web"))) == {}
 
 
@@ -172,6 +178,8 @@ def test_another_type_changes_the_server_in_place_and_its_disk_stays(stack: Proj
     [after] = hetzner.records["servers"].values()
     assert (after["id"], after["primary_disk_size"]) == (before["id"], before["primary_disk_size"])
     assert after["server_type"]["name"] == "cx33"
+    actions = [each.rpartition("/")[2] for each in hetzner.written if each.endswith(("/shutdown", "/poweroff"))]
+    assert actions == ["shutdown"], "its power is not cut"
     assert changes(stack.up(PROGRAM, **given(WEB))) == {"Server web": "update"}
 
 

@@ -55,6 +55,13 @@ class Api:
         except urllib.error.HTTPError as error:
             raise self._refused(error) from None
 
+    def act(self, path: str) -> None:
+        """Begin an action, such as `servers/17/actions/shutdown`. Raises SlipwayError."""
+        try:
+            self._asked(path, b"")
+        except urllib.error.HTTPError as error:
+            raise self._refused(error) from None
+
     def may_write(self) -> bool:
         """Whether the token may change anything: asked by what could not be made anyhow, as no answer says it."""
         try:

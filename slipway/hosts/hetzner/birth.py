@@ -10,7 +10,7 @@ import pulumi
 
 from slipway.contract.problems import SlipwayError
 from slipway.contract.redaction import printable
-from slipway.hosts.connection import reached
+from slipway.hosts.connection import load_asyncssh, reached
 from slipway.hosts.preparation.cloud_init import STATUS_COMMAND, HostKeyPair, Wanted, user_data
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ _AGAIN_SECONDS = 2
 _PREPARED = f"command -v cloud-init > /dev/null || exit 0; {STATUS_COMMAND}"
 _DOCKER = "docker version > /dev/null 2>&1 || echo Docker does not answer"
 _GOOD = ("", "status: done", "status: disabled")
+_FAILED = ("status: error", "slipway: error: ")
 
 
 def first_configuration(settings: Settings, host: str, key: HostKey, login_key: str, volumes: Mapping[str, str]) -> str:
@@ -44,33 +45,39 @@ def first_configuration(settings: Settings, host: str, key: HostKey, login_key: 
 async def ready(host: HostSettings, private_key: str, *, new: bool) -> None:
     """Wait until a server answers with its key, cloud-init has done its part on a new one, and Docker runs.
 
-    It is asked as root, who may log in with the same key from the first moment on: the user for deployments is made by
-    what is waited for. Raises SlipwayError with cloud-init's own words, or when the time is over.
+    A new one is asked as root, who may log in with the same key from the first moment on: the user for deployments is
+    made by what is waited for. Raises SlipwayError with cloud-init's own words, or when the time is over.
     """
     deadline = time.monotonic() + _BOOT_SECONDS
-    root = host.model_copy(update={"user": "root"})
+    machine = host.model_copy(update={"user": "root"}) if new else host
+    lost = load_asyncssh().Error
     pulumi.log.info(printable(f"host {host.name}: waiting until {host.address} answers, and is prepared"))
     while True:
         problem: Exception | None = None
         said = ""
         try:
-            async with reached(root, private_key) as connection:
+            async with reached(machine, private_key) as connection:
                 for command in (_PREPARED, _DOCKER) if new else (_DOCKER,):
                     process = await connection.start(command)
                     said = (await process.stdout.read()).decode(errors="replace").strip()
-                    if said.partition("\n")[0] not in _GOOD:
+                    if said.partition("\n")[0] not in _GOOD or _failed(said):
                         break
                 else:
                     return
-        except (SlipwayError, OSError) as error:
-            problem = error
-        if said.startswith("status: error") or time.monotonic() > deadline:
+        except (SlipwayError, OSError, lost) as error:
+            problem, said = error, ""
+        if _failed(said) or time.monotonic() > deadline:
             break
         await asyncio.sleep(_AGAIN_SECONDS)
     if isinstance(problem, SlipwayError):
         raise problem
     raise SlipwayError(
         f"host {host.name} did not become ready: {'; '.join(said.splitlines()) or problem}",
-        "cloud-init prepares it at its first start, so nothing was deployed there; the server stays as it is",
-        f"ssh root@{host.address} 'cloud-init status --long && tail -50 /var/log/cloud-init-output.log'",
+        "cloud-init prepares it at its first start, so nothing was deployed there; the server stays as it is; "
+        "/var/log/slipway-prepare.log there, and `cloud-init status --long`, say why",
+        f"pulumi config set --path hetzner.rebuild {host.name} && slipway up  # builds it anew",
     )
+
+
+def _failed(said: str) -> bool:
+    return any(line.startswith(_FAILED) for line in said.splitlines())

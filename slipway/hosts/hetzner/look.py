@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -16,13 +18,15 @@ from slipway.contract.redaction import printable
 from slipway.hosts.hetzner.api import Api
 from slipway.hosts.hetzner.keys import public_half
 from slipway.hosts.hetzner.machines import Machines, machines_in_state, stated
+from slipway.hosts.hetzner.power import switched_on
 from slipway.hosts.hetzner.prices import cost_of, difference, earlier
+from slipway.settings.blocks.github import SSH_KEY
 from slipway.settings.blocks.hetzner import TOKEN_KEY
-from slipway.settings.setting_files import config_set
+from slipway.settings.setting_files import config_rm, config_set
 from slipway.settings.spelling import suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from slipway.settings.model import Settings
 
@@ -51,6 +55,8 @@ class CloudView:
     """Host → id of its volume, which is there and not in the state."""
     zone: str = ""
     """Network zone of the servers' location; empty where it was not asked for."""
+    silent: Callable[[], Iterable[Problem]] = tuple
+    """Asks which of them are off, and switches these on."""
 
 
 def look_at_cloud(settings: Settings, project: str) -> CloudView | None:
@@ -59,19 +65,45 @@ def look_at_cloud(settings: Settings, project: str) -> CloudView | None:
     Raises:
         SlipwayError: with everything that is wrong there.
     """
+    if not settings.hetzner_token.get_secret_value() and not settings.hetzner.servers:
+        return None  # without a token nothing is made or deleted
+    machines = machines_in_state(settings.stack)
+    if problems := [*_losses(settings, machines)]:
+        raise SlipwayError(problems)
     if not settings.hetzner.servers:
         return None
-    machines = machines_in_state(settings.stack)
     private, pending = settings.private_key(), machines.pending(settings)
     public = (
         public_half(private) if private.strip() else machines.public_key
     )  # a preview that looks at no host has none
+    if settings.github.ssh_key and os.environ.get(SSH_KEY) and not settings.github_admin and machines.public_key:
+        public = machines.public_key  # this run has GitHub's key, and the servers are its administrator's
+        _needs_administrator([name for name, why in pending.items() if why != "resized"])
     if stated(settings, public) != machines.stated or pending:
         return _Look(settings, project, machines, public).view()
     foreign = not any(kind == "SshKey" for kind, _ in machines.resources)
     return CloudView(
-        project=project, machines=machines, pending={}, public_key=public, key=machines.key, foreign_key=foreign
+        project=project,
+        machines=machines,
+        pending={},
+        public_key=public,
+        key=machines.key,
+        foreign_key=foreign,
+        silent=partial(switched_on, settings, machines.servers),
     )
+
+
+def _needs_administrator(new: Sequence[str]) -> None:
+    if not new:
+        return
+    problem = Problem(
+        f"{', '.join(new)} would be made with the key that GitHub alone has (github.sshKey)",
+        "nobody else could log in there, nor could that key be changed: an administrator's update makes servers",
+        f"env -u {SSH_KEY} slipway up  # where the administrator's key is, then run this again",
+    )
+    if not pulumi.runtime.is_dry_run():
+        raise SlipwayError([problem])
+    pulumi.log.warn(printable(str(problem)))
 
 
 def _fingerprint(public: str) -> str:
@@ -102,12 +134,13 @@ class _Look:
             volumes = pool.submit(api.all, "volumes", label_selector=f"{LABEL}=={self._project}")
             self._permission(may_write=writes.result())
             self._kinds(types.result(), places.result())
+            self._in_stock(types.result())
             for name, images_of_name in zip(images, found, strict=True):
                 self._image(name, images_of_name.result())
         self._taken(servers.result())
         self._volumes()
         if self._problems:
-            raise SlipwayError(self._problems)
+            raise SlipwayError([*self._problems, *switched_on(self._settings, self._machines.servers)])
         own = f"slipway-{_fingerprint(self._public).replace(':', '')[:8]}"
         names = [str(each["name"]) for each in keys.result()]
         key = own if not names or own in names else names[0]
@@ -126,6 +159,7 @@ class _Look:
             key=key,
             foreign_key=key != own or (own in names and not self._known("SshKey")),
             volumes=self._left(volumes.result()),
+            silent=partial(switched_on, self._settings, self._machines.servers),
             zone=next((zones[server.location] for server in hetzner.servers), ""),
         )
 
@@ -178,6 +212,24 @@ class _Look:
                 gone = str(kind["deprecation"].get("unavailable_after", ""))[:10]
                 _warned(f"{path}: server type {server.type} is deprecated", f"none can be made after {gone}", set_type)
 
+    def _in_stock(self, types: Sequence[Mapping[str, Any]]) -> None:
+        """Whether what a server is to become can be had: it would be off, or gone, and nothing could take its place."""
+        gone = {
+            (kind["name"], place["name"])
+            for kind in types
+            for place in kind.get("locations") or ()
+            if not place.get("available", True)
+        }
+        for name, why in self._machines.pending(self._settings).items():
+            server, known = self._settings.hetzner.machines[name], self._machines.servers.get(name)
+            if known and why in ("resized", "rebuilt") and (server.type, server.location) in gone:
+                index = self._settings.hetzner.servers.index(server)
+                what = f"Hetzner has no {server.type} to give in {server.location} now, so {name} stays as it is"
+                fix = config_set(self._settings.stack, f"hetzner.servers[{index}].type", known.type)
+                if known.type == server.type:
+                    fix = config_rm(self._settings.stack, "hetzner.rebuild")
+                self._problem(what, "it would be away, and not come back; wait, or do without for now", fix)
+
     def _image(self, name: str, found: Sequence[Mapping[str, Any]]) -> None:
         index = next(at for at, server in enumerate(self._settings.hetzner.servers) if server.image == name)
         path = f"hetzner.servers[{index}].image"
@@ -208,12 +260,6 @@ class _Look:
                         "volumes only grow: a smaller one would be another one, without the data",
                         config_set(self._settings.stack, f"hetzner.servers[{index}].volume.size", str(size)),
                     )
-        wanted = {name for name, server in self._settings.hetzner.machines.items() if server.volume}
-        for name in sorted(self._machines.volumes.keys() - wanted):
-            pulumi.log.warn(
-                f"the volume of {name} is no longer wanted: a protected one stays at Hetzner with its data, and is "
-                f"taken up again when {name} has a volume again"
-            )
 
     def _left(self, volumes: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         """Volumes of an earlier life of the stack, to be taken up again."""
@@ -228,6 +274,27 @@ class _Look:
 def volume_name(project: str, host: str) -> str:
     """What a host's volume is called at Hetzner."""
     return f"{project}-{host}"
+
+
+def _losses(settings: Settings, machines: Machines) -> Iterator[Problem]:
+    """Volumes that would go with their data, or be pulled from a server that runs."""
+    hetzner, pending = settings.hetzner, machines.pending(settings)
+    wanted = {name for name, server in hetzner.machines.items() if server.volume}
+    for name in sorted(machines.volumes.keys() - wanted):
+        if name in hetzner.machines and name in machines.servers and pending.get(name) != "rebuilt":
+            index = next(at for at, server in enumerate(hetzner.servers) if name in server.names)
+            fix = config_set(settings.stack, f"hetzner.servers[{index}].volume.size", str(machines.volumes[name]))
+            what = f"the volume of {name} is no longer wanted, and {name} runs with it"
+            yield Problem(what, "what is mounted is not pulled from a server: it can go when that is built anew", fix)
+        elif name in machines.unprotected and name not in hetzner.drop_volumes:
+            fix = config_set(settings.stack, f"hetzner.dropVolumes[{len(hetzner.drop_volumes)}]", name)
+            what = f"the volume of {name} would be deleted, with {machines.volumes[name]} GB"
+            yield Problem(what, "it is not protected, and its data would be gone; name it where that is meant", fix)
+        elif name not in machines.unprotected:
+            pulumi.log.warn(
+                f"the volume of {name} is no longer wanted: it stays at Hetzner with its data and its price, and is "
+                f"taken up again when {name} has a volume again"
+            )
 
 
 def _announced(settings: Settings, machines: Machines, pending: Mapping[str, str]) -> Iterator[str]:

@@ -44,6 +44,8 @@ class Machines(NamedTuple):
     """What the last update made true (see `stated`); empty when none did."""
     key: str
     """Name of the login key at Hetzner."""
+    unprotected: frozenset[str] = frozenset()
+    """Servers whose volume is deleted with them."""
 
     @property
     def public_key(self) -> str:
@@ -53,14 +55,15 @@ class Machines(NamedTuple):
     def pending(self, settings: Settings) -> dict[str, str]:
         """Host → why it cannot be looked at until the engine has changed it: `created`, `rebuilt` or `resized`."""
         found = {}
-        for name, server in settings.hetzner.machines.items():
+        turn, rebuild = True, settings.hetzner.rebuild  # one at a time is away, so that the others serve
+        for name, server in sorted(settings.hetzner.machines.items(), key=lambda each: each[0] != rebuild):
             known = self.servers.get(name)
-            if known is None or not known.used:
+            if known and name == rebuild and (known.image != server.image or not known.used):
+                found[name], turn = "rebuilt", False
+            elif known is None or not known.used:
                 found[name] = "created"
-            elif name == settings.hetzner.rebuild and known.image != server.image:
-                found[name] = "rebuilt"
-            elif known.type != server.type and "resized" not in found.values():  # one in an update: the others serve
-                found[name] = "resized"
+            elif turn and known.type != server.type:
+                found[name], turn = "resized", False
         return found
 
 
@@ -71,6 +74,7 @@ def machines_in_state(stack: str) -> Machines:
     servers: dict[str, dict[str, Any]] = {}
     volumes: dict[str, int] = {}
     used: set[str] = set()
+    unprotected: set[str] = set()
     resources: set[tuple[str, str]] = set()
     own: dict[str, Any] = {}
     for urn, outputs in outputs_in_state(stack).items():
@@ -86,12 +90,14 @@ def machines_in_state(stack: str) -> Machines:
                 servers[name] = outputs
             elif kind == "Volume":
                 volumes[name] = int(outputs.get("size") or 0)
+                unprotected |= set() if outputs.get("deleteProtection") else {name}
     return Machines(
         {name: _machine(outputs, used=name in used) for name, outputs in servers.items()},
         volumes,
         frozenset(resources),
         str(own.get("stated") or ""),
         str(own.get("key") or ""),
+        frozenset(unprotected),
     )
 
 
@@ -123,6 +129,6 @@ def with_machines(settings: Settings) -> Settings:
 
 def stated(settings: Settings, public_key: str) -> str:
     """What the machines are made of, as JSON: as long as it is the same, Hetzner is asked nothing."""
-    hetzner = settings.hetzner.model_dump(by_alias=True, exclude={"rebuild"})
+    hetzner = settings.hetzner.model_dump(by_alias=True, exclude={"rebuild", "drop_volumes"})
     ports = [settings.http_port, settings.https_port]
     return json.dumps({**hetzner, "key": public_key, "ports": ports}, sort_keys=True)

@@ -76,7 +76,11 @@ class HetznerSettings(_Block):
     user: User = Field("deploy", description="SSH user on the servers, made for the purpose")
     rebuild: str = Field(
         "",
-        description="server that is built anew where its image differs; its volume and addresses stay",
+        description="server that is built anew where its image differs, or it never became ready; its volume and "
+        "addresses stay",
+    )
+    drop_volumes: Listed[HostName] = Field(
+        default_factory=list, description="servers whose unprotected volume, with its data, may go with them"
     )
 
     @property

@@ -20,6 +20,7 @@ from slipway.hosts.preparation.item import Wanted
 from slipway.hosts.preparation.items import items
 from slipway.hosts.preparation.script import ONLY_ROOT, Result
 from slipway.releases import engine
+from slipway.settings.blocks.hetzner import HetznerSettings
 from slipway.settings.model import Settings
 
 if TYPE_CHECKING:
@@ -179,6 +180,11 @@ def test_a_host_is_prepared_for_what_its_stack_says(settings: Settings) -> None:
     assert wanted.ssh_from == ("192.0.2.0/24",)
     assert wanted.login_keys[0].split()[0] == "ssh-ed25519"
     assert check.wanted_of(db, settings, ()).user == "deploy"
+    assert (wanted.private, dict(wanted.volumes)) == ((), {})
+    server = {"name": "web-1", "type": "cx23", "location": "fsn1", "volume": {"size": 10, "path": "/srv/data"}}
+    block = HetznerSettings.model_validate({"servers": [server], "network": "10.10.0.0/16"})
+    wanted = check.wanted_of(web, settings.model_copy(update={"hetzner": block}), ())
+    assert (wanted.private, dict(wanted.volumes)) == (("10.10.0.0/16",), {"": "/srv/data"})
 
 
 @pytest.mark.parametrize("width", [80, 120])

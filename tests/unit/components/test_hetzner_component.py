@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from recorded import Recorded, is_secret, open_strings, plain, program
 from samples import settings
 
+from components import hetzner
 from components.hetzner import HetznerServers, HetznerServersArgs
 from slipway.hosts.hetzner.keys import key_of_label
 from slipway.hosts.hetzner.look import CloudView
@@ -115,6 +116,7 @@ def test_a_volume_outlives_its_server_unless_the_stack_says_otherwise(tmp_path: 
     assert (volume["size"], volume["format"], volume["deleteProtection"]) == (10, "ext4", protect)
     assert "serverId" not in volume
     assert of(engine, "VolumeAttachment")["web"]["automount"] is False
+    assert options_of(options, "VolumeAttachment", "web").retain_on_delete, "never pulled from a server that runs"
     given = options_of(options, "Volume", "web")
     assert given.retain_on_delete is protect
     assert {"location", "format"} <= {*(given.ignore_changes or ())}
@@ -143,9 +145,18 @@ def test_what_counts_at_birth_alone_changes_no_server_that_is_there(tmp_path: Pa
     assert machines["web"]["hostKey"] == _known()["machines"].servers["web"].host_key
 
 
-def test_the_type_changes_where_it_is_that_servers_turn(tmp_path: Path) -> None:
+def test_the_type_changes_where_it_is_that_servers_turn_after_it_has_shut_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    down: list[str] = []
+
+    def after_shutdown(_: Any, host: str) -> Any:
+        return lambda kind: [down.append(host), kind][1]
+
+    monkeypatch.setattr(hetzner, "after_shutdown", after_shutdown)
     _, _, options = made(tmp_path, {**WEB, "type": "cx33"}, cloud=_known(pending={"web": "resized"}))
     assert "serverType" not in (options_of(options, "Server", "web").ignore_changes or ())
+    assert down == ["web"]
 
 
 def test_a_server_that_is_built_anew_gets_another_host_key_and_keeps_its_addresses(tmp_path: Path) -> None:
@@ -161,6 +172,13 @@ def test_several_of_a_kind_are_kept_apart_and_more_of_them_rename_none(tmp_path:
     assert of(engine, "PlacementGroup")["shop-test-web"]["type"] == "spread"
     assert [*made(tmp_path, {**WEB, "count": 1})[1]] == ["web"]
     assert not of(made(tmp_path, WEB)[0], "PlacementGroup")
+
+
+def test_a_group_holds_ten_as_hetzner_says(tmp_path: Path) -> None:
+    engine, _, _ = made(tmp_path, {**WEB, "count": 21})
+    assert {*of(engine, "PlacementGroup")} == {"shop-test-web", "shop-test-web.2", "shop-test-web.3"}
+    groups = [each["placementGroupId"] for each in of(engine, "Server").values()]
+    assert sorted(map(groups.count, {*groups})) == [1, 10, 10]
 
 
 def test_a_private_network_reaches_every_server(tmp_path: Path) -> None:

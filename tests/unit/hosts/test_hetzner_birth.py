@@ -7,6 +7,7 @@ import contextlib
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import asyncssh
 import pulumi
 import pytest
 import yaml
@@ -25,22 +26,32 @@ HOST = HostSettings(name="web", address="192.0.2.7", user="deploy")
 AWAY = SlipwayError(
     "host web: root@192.0.2.7:22 cannot be reached (refused)", "its state is unknown", "ssh root@192.0.2.7"
 )
-BROKEN = "status: error\nslipway: error: docker: there is no Docker"
+
+
+LOST = asyncssh.ConnectionLost("gone")
+
+
+@pytest.fixture(name="users")
+def _users() -> list[str]:
+    """Whom it was asked as."""
+    return []
 
 
 @pytest.fixture(name="answers")
-def _answers(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+def _answers(monkeypatch: pytest.MonkeyPatch, users: list[str]) -> list[Any]:
     """What the server says, one after the other: an error, or what a command prints."""
     script: list[Any] = []
 
     @contextlib.asynccontextmanager
     async def reached(host: HostSettings, _key: str) -> AsyncIterator[Any]:
-        assert host.user == "root", "the other one is made by what is waited for"
+        users.append(host.user)
         if isinstance(script[0], SlipwayError):
             raise script.pop(0)
 
         async def start(_command: str) -> Any:
             said = script.pop(0)
+            if isinstance(said, Exception):
+                raise said
 
             async def read() -> bytes:
                 return str(said).encode()
@@ -65,23 +76,29 @@ def _answers(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         [AWAY, AWAY, "status: not started", "status: running", "status: done", ""],
         ["status: done", "Docker does not answer", "status: done", ""],
         ["", ""],  # an image without cloud-init
+        [LOST, "status: running", LOST, "status: done", LOST, "status: done", ""],  # sshd starts again meanwhile
     ],
 )
-def test_a_new_server_is_ready_once_cloud_init_is_done_and_docker_answers(answers: list[Any], said: list[Any]) -> None:
+def test_a_new_server_is_ready_once_cloud_init_is_done_and_docker_answers(
+    answers: list[Any], users: list[str], said: list[Any]
+) -> None:
     answers += said
     asyncio.run(birth.ready(HOST, "", new=True))
     assert answers == []
+    assert {*users} == {"root"}, "the other one is made by what is waited for"
 
 
-def test_one_that_was_only_switched_off_is_not_prepared_again(answers: list[Any]) -> None:
-    answers += [AWAY, "Docker does not answer", ""]
+def test_one_that_was_only_switched_off_is_not_prepared_again(answers: list[Any], users: list[str]) -> None:
+    answers += [AWAY, LOST, "Docker does not answer", ""]
     asyncio.run(birth.ready(HOST, "", new=False))
     assert answers == []
+    assert {*users} == {"deploy"}, "root need not be let in there"
 
 
-def test_what_failed_is_said_in_its_own_words(answers: list[Any]) -> None:
-    answers += ["status: running", BROKEN]
-    with pytest.raises(SlipwayError, match="docker: there is no Docker"):
+@pytest.mark.parametrize("status", ["error", "done", "running"])  # done: somebody has started it again
+def test_what_failed_is_said_in_its_own_words_with_the_way_out(answers: list[Any], status: str) -> None:
+    answers += ["status: running", f"status: {status}\nslipway: error: docker: there is no Docker", ""]
+    with pytest.raises(SlipwayError, match=r"docker: there is no Docker(.|\n)*hetzner.rebuild web && slipway up"):
         asyncio.run(birth.ready(HOST, "", new=True))
 
 

@@ -80,6 +80,8 @@ def test_a_new_key_is_one_of_openssh_and_another_each_time() -> None:
     [
         ({}, ({}, ""), {}),
         (state(used=False), ({}, ""), {"web": "created"}),
+        (state(used=False), ({}, "web"), {"web": "rebuilt"}),  # it never became ready
+        ({"none": {}}, ({}, "web"), {"web": "created"}),
         ({}, ({"type": "cx33"}, ""), {"web": "resized"}),
         ({}, ({"image": "debian-12"}, ""), {}),
         ({}, ({"image": "debian-12"}, "web"), {"web": "rebuilt"}),
@@ -99,6 +101,18 @@ def test_what_has_to_happen_before_a_machine_can_be_used(
     monkeypatch.setattr(records, "outputs_in_state", lambda _: found or state())
     stack = settings(tmp_path, hetzner={"servers": [{**WEB, **server}], "sshFrom": ["::/0"], "rebuild": rebuild})
     assert machines_in_state("test").pending(stack) == expected
+
+
+@pytest.mark.parametrize("named", ["web", "web-2"])
+def test_none_is_switched_off_while_another_is_built_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    found = state()
+    found |= {f"{urn}-2": outputs for urn, outputs in found.items() if urn.endswith("::web")}
+    monkeypatch.setattr(records, "outputs_in_state", lambda _: found)
+    changed = {**WEB, "type": "cx33", "image": "debian-12", "count": 2}
+    stack = settings(tmp_path, hetzner={"servers": [changed], "sshFrom": ["::/0"], "rebuild": named})
+    assert machines_in_state("test").pending(stack) == {named: "rebuilt"}
 
 
 def test_of_several_one_at_a_time_is_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

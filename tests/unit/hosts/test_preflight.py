@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from samples import LOCAL, REMOTE, application, probe, settings
 
-from slipway.contract.problems import SlipwayError
+from slipway.contract.problems import Problem, SlipwayError
 from slipway.hosts.agent_package import pack_agent
 from slipway.hosts.preflight import look_at_hosts
 from slipway.hosts.records import Deployed, Records, read_deployed
@@ -183,3 +183,17 @@ def test_a_program_that_makes_no_servers_is_told_so(tmp_path: Path) -> None:
     sessions: Any = Asked({"here": probe()})
     with pytest.raises(SlipwayError, match=r"__main__\.py makes no web, which are in hetzner\.servers"):
         look_at_hosts(machines(tmp_path), shop, sessions)
+
+
+def test_where_a_host_does_not_answer_who_may_know_why_is_asked(tmp_path: Path) -> None:
+    class Silent(Sessions):
+        def open(self, *_: object, **__: object) -> dict[str, Any]:
+            raise SlipwayError("host web cannot be reached", "its state is unknown", "ssh web")
+
+    why = [Problem("host web was off at Hetzner", "it is switched on now", "slipway up")]
+    shop, stack = application(tmp_path, "services: {web: {image: nginx}}", hosts=[REMOTE]), settings(tmp_path)
+    with pytest.raises(SlipwayError, match=r"cannot be reached(.|\n)*was off at Hetzner"):
+        look_at_hosts(stack, shop, Silent({}), {}, lambda: why)  # type: ignore[arg-type]
+    with pytest.raises(SlipwayError) as raised:
+        look_at_hosts(stack, shop, Silent({}))  # type: ignore[arg-type]
+    assert "off at Hetzner" not in str(raised.value)
