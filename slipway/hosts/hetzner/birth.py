@@ -74,8 +74,8 @@ async def ready(host: HostSettings, private_key: str, *, new: bool) -> None:
     raise SlipwayError(
         f"host {host.name} did not become ready: {'; '.join(said.splitlines()) or problem}",
         "cloud-init prepares it at its first start, so nothing was deployed there; the server stays as it is; "
-        "/var/log/slipway-prepare.log there, and `cloud-init status --long`, say why",
-        f"pulumi config set --path hetzner.rebuild {host.name} && slipway up  # builds it anew",
+        "/var/log/slipway-prepare.log there, and `cloud-init status --long`, say why; it can be built anew",
+        f"pulumi config set --path hetzner.rebuild {host.name} && slipway up",
     )
 
 

@@ -78,7 +78,7 @@ def look_at_cloud(settings: Settings, project: str) -> CloudView | None:
     )  # a preview that looks at no host has none
     if settings.github.ssh_key and os.environ.get(SSH_KEY) and not settings.github_admin and machines.public_key:
         public = machines.public_key  # this run has GitHub's key, and the servers are its administrator's
-        _needs_administrator([name for name, why in pending.items() if why != "resized"])
+        _needs_administrator(settings.stack, [name for name, why in pending.items() if why != "resized"])
     if stated(settings, public) != machines.stated or pending:
         return _Look(settings, project, machines, public).view()
     foreign = not any(kind == "SshKey" for kind, _ in machines.resources)
@@ -93,13 +93,13 @@ def look_at_cloud(settings: Settings, project: str) -> CloudView | None:
     )
 
 
-def _needs_administrator(new: Sequence[str]) -> None:
+def _needs_administrator(stack: str, new: Sequence[str]) -> None:
     if not new:
         return
     problem = Problem(
         f"{', '.join(new)} would be made with the key that GitHub alone has (github.sshKey)",
         "nobody else could log in there, nor could that key be changed: an administrator's update makes servers",
-        f"env -u {SSH_KEY} slipway up  # where the administrator's key is, then run this again",
+        f"env -u {SSH_KEY} {of_stack('slipway up', stack)}  # where the administrator's key is, then run this again",
     )
     if not pulumi.runtime.is_dry_run():
         raise SlipwayError([problem])
