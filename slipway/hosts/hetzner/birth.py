@@ -71,8 +71,12 @@ async def ready(host: HostSettings, private_key: str, *, new: bool) -> None:
         await asyncio.sleep(_AGAIN_SECONDS)
     if isinstance(problem, SlipwayError):
         raise problem
+    what = f"host {host.name} did not become ready: {'; '.join(said.splitlines()) or problem}"
+    if not new:
+        docker = f"ssh {host.user}@{host.address} systemctl status docker"
+        raise SlipwayError(what, "it was off for its new type, and nothing was deployed there", docker)
     raise SlipwayError(
-        f"host {host.name} did not become ready: {'; '.join(said.splitlines()) or problem}",
+        what,
         "cloud-init prepares it at its first start, so nothing was deployed there; the server stays as it is; "
         "/var/log/slipway-prepare.log there, and `cloud-init status --long`, say why; it can be built anew",
         f"pulumi config set --path hetzner.rebuild {host.name} && slipway up",

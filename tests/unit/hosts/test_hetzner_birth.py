@@ -110,6 +110,14 @@ def test_the_wait_has_an_end(answers: list[Any], monkeypatch: pytest.MonkeyPatch
         asyncio.run(birth.ready(HOST, "", new=True))
 
 
+def test_one_that_was_only_switched_off_is_not_built_anew(answers: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(birth, "_BOOT_SECONDS", -1)
+    answers.append("Docker does not answer")
+    with pytest.raises(SlipwayError, match=r"ssh deploy@192\.0\.2\.7 systemctl status docker") as raised:
+        asyncio.run(birth.ready(HOST, "", new=False))
+    assert "rebuild" not in str(raised.value)
+
+
 def test_user_data_has_the_host_key_the_login_key_and_the_volume(tmp_path: Path) -> None:
     key = new_host_key()
     stack = settings(tmp_path, hetzner={"sshFrom": ["::/0"], "network": "10.10.0.0/16"})
