@@ -289,6 +289,8 @@ class _Look:
                 self._problem(subject, many, f"remove some: {self._settings_page}", f"GitHub keeps {MOST_SECRETS}")
 
     def _variables(self) -> None:
+        from slipway.releases.validation import VARIABLES  # noqa: PLC0415  # as `Repository`
+
         for kind, place, within, wanted in (
             ("ActionsEnvironmentVariable", f"{self._place}/variables", (self._name,), self._github.variables),
             ("ActionsVariable", f"{self._repo}/actions/variables", (), self._github.repository_variables),
@@ -300,7 +302,7 @@ class _Look:
                 if name in wanted:
                     left = () if each["value"] == wanted[name] else ("value",)
                     self._imported(kind, key, self._id(*within, name), left)
-                elif within:
+                elif within and name not in VARIABLES:  # those are set by `slipway validate`
                     self._other((kind, key), f"{place}/{name}", permission)
 
     def _keys(self) -> None:

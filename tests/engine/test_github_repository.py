@@ -12,6 +12,7 @@ from github_repository_fake import FakeRepository
 
 from slipway.contract.problems import SlipwayError
 from slipway.releases.github_repository import RepositoryView, look_at_repository
+from slipway.releases.validation import VARIABLES
 from slipway.settings.model import Settings
 
 if TYPE_CHECKING:
@@ -253,7 +254,7 @@ def test_what_the_stack_does_not_name_goes_where_it_manages_all(
     state[f"{top}$github:index/repositoryRuleset:RepositoryRuleset::adopted"] = {}
     state[f"{top}::shop-test"] = {"outputs": {"adopted": [["RepositoryRuleset", "adopted"]]}}
     github.environment("staging")
-    github.environments["staging"]["C"] = "not ours"
+    github.environments["staging"] |= {"C": "not ours", **dict.fromkeys(VARIABLES, "set by `slipway validate`")}
     github.shared["SHARED"] = "of all stacks"
     github.seal("", "SHARED", "x")
     for name in ("THEIRS", "EARLIER"):
