@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 from pydantic.alias_generators import to_camel
 
+from slipway.contract.problems import SlipwayError
 from slipway.releases.github_repository import COMPONENT
 from slipway.settings.blocks.github import NOTHING, SSH_KEY
 from slipway.settings.engine_errors import raised_to_pulumi
@@ -62,6 +63,12 @@ class GitHubEnvironment(pulumi.ComponentResource):
         view = self._view
         self._key: SshKey | None = None
         if args.settings.github.ssh_key if view.admin else view.ssh_key:
+            if view.admin and all(host.machine.local for host in args.hosts):  # settings refuse it where that is true
+                raise SlipwayError(
+                    "__main__.py gives GitHubEnvironment no hosts that are reached over SSH, and github.sshKey is set",
+                    "GitHub would have a key that no host lets in; it is of a version of Slipway that made none",
+                    "slipway upgrade, and take over the __main__.py of its template",
+                )
             self._key = SshKey(name, SshKeyArgs(hosts=args.hosts), pulumi.ResourceOptions(parent=self))
         wanted = {(kind, each): properties for kind, each, properties in self._wanted()} if view.admin else {}
         kept = {} if view.admin else view.known

@@ -11,6 +11,7 @@ from samples import CANARY, KEY, LOCAL, REMOTE, probe, settings
 
 from components.github import GitHubEnvironment, GitHubEnvironmentArgs
 from components.host import Host, HostArgs
+from slipway.contract.problems import SlipwayError
 from slipway.releases.github_repository import RepositoryView
 from slipway.settings.model import HostSettings
 
@@ -141,6 +142,12 @@ def test_a_key_comes_and_goes_with_a_run_that_may_change_the_repository(
 ) -> None:
     engine, _ = made(tmp_path, {"sshKey": wanted}, machines=[REMOTE], admin=admin, ssh_key=not wanted)
     assert (("command:remote:Command", "shop-web-1-key") in engine.resources) == kept
+
+
+@pytest.mark.parametrize("machines", [(), (LOCAL,)])
+def test_no_key_is_made_that_no_host_would_let_in(tmp_path: Path, machines: Sequence[dict[str, Any]]) -> None:
+    with pytest.raises(SlipwayError, match="take over the __main__.py"):
+        made(tmp_path, {"sshKey": True}, machines=machines)
 
 
 def test_what_others_have_is_removed_once_all_else_is_there(tmp_path: Path) -> None:
