@@ -39,11 +39,13 @@ def deploy(
     message: str = "",
     settings: Mapping[str, str] | None = None,
     command: str = "",
+    told: bool = True,
 ) -> int:
     """Run it; the engine's exit code.
 
     `given` are further options of `pulumi up`, `settings` variables of the environment that hold for this update alone;
-    `command` is what errors advise to run again, `slipway up` if empty. Raises StackLockedError when the engine met a
+    `command` is what errors advise to run again, `slipway up` if empty. Not `told`, it is no deployment: no messages,
+    no summary of a job, no release. Raises StackLockedError when the engine met a
     lock, and did nothing.
     """
     plain = ["--yes", "--skip-preview", "--non-interactive", "--color", "never", "--cwd", str(engine.root)]
@@ -63,7 +65,7 @@ def deploy(
                     back.begin()
                     if not live:  # as `LiveView` shows it
                         typer.echo(_STOPPING, err=True)
-                if story.begun:
+                if story.begun and told:
                     people.begin()
                 view.tick()
 
@@ -71,7 +73,7 @@ def deploy(
         if code and not (run.stopping or story.errors) and (other := conflict(run.output, engine.stack)):
             raise StackLockedError(other)
         again = command or of_stack("slipway up", engine.stack)
-        reasons = _end(run, story, code, monotonic() - began, command=again, engine=engine)
+        reasons = _end(run, story, code, monotonic() - began, command=again, engine=engine, told=told)
         if code and run.stopping:
             if story.begun and (live or not back.begun):
                 typer.echo(_STOPPING, err=True)
@@ -79,7 +81,7 @@ def deploy(
             stopped = SlipwayError("pulumi up was stopped", meaning, again)
             typer.echo(str(stopped), err=True)
             reasons = [str(stopped)]
-        if code or story.begun:
+        if told and (code or story.begun):
             rolled_back = not code and environment.get("SLIPWAY_KIND") == ROLLBACK
             people.say(
                 "failed" if code else "rolled-back" if rolled_back else "succeeded",
@@ -97,12 +99,16 @@ def _way_back(story: Story, engine: Engine) -> str:
     return of_stack(f"slipway rollback --to {before}", engine.stack) if before and before != now else ""
 
 
-def _end(run: EngineRun, story: Story, code: int, seconds: float, *, command: str, engine: Engine) -> list[str]:
+def _end(
+    run: EngineRun, story: Story, code: int, seconds: float, *, command: str, engine: Engine, told: bool
+) -> list[str]:
     """The last lines: what came of it, and on failure the errors in the family's form, which are returned."""
     release, back = str(story.outputs.get("release") or ""), _way_back(story, engine)
     if code == 0:
         how, urls = f"done in {seconds:.1f} s: {story.summary() or 'nothing to do'}", list(story.ready())
         typer.echo(how)
+        if not told:
+            return []
         if release:
             typer.echo(f"release {release}")
         for url in urls:
@@ -119,7 +125,8 @@ def _end(run: EngineRun, story: Story, code: int, seconds: float, *, command: st
     errors = story.errors or [engine_error(run, story, code, command, engine)]
     for error in errors:
         typer.echo(error, err=True)
-    summarise(engine.stack, how, release=release, errors=errors, back=back)
+    if told:
+        summarise(engine.stack, how, release=release, errors=errors, back=back)
     return errors
 
 

@@ -1,6 +1,7 @@
 """Who is told what a command does, and that nothing of it depends on whether they can be reached."""
 
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -92,6 +93,17 @@ def test_a_rollback_says_so_and_of_which_release(told: Deployed, tmp_path: Path)
 
 def test_an_update_that_changes_nothing_is_told_nobody(told: Deployed) -> None:
     assert told((BEGINS, 0.0), (ENDS, 0.0), (SUMMARY, 0.0)) == (0, [])
+
+
+@pytest.mark.parametrize(("events", "code"), [(CHANGES, 0), (FAILS, 255)])
+def test_what_is_no_deployment_is_told_nobody(
+    told: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+    *, events: list[Any], code: int,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))
+    assert told(*events, code=code, told=False) == (code, [])
+    assert not re.search("^(release|ready:)", capsys.readouterr().out, re.MULTILINE)
+    assert not (tmp_path / "summary").exists()
 
 
 def test_only_wanted_events_are_told(told: Deployed) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import re
 import subprocess
+from fnmatch import fnmatchcase
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncssh
 import pytest
@@ -106,31 +109,60 @@ def test_the_deploy_key_is_refused(tmp_path: Path) -> None:
 def test_it_is_a_key_for_previews_or_another_one_for_github(given: list[str]) -> None:
     said = CliRunner().invoke(app, ["host", *given])
     assert said.exit_code == 2
-    assert "key takes either a FILE and --preview" in re.sub(r"[^\w-]+", " ", said.output)
+    assert "key needs FILE --preview" in re.sub(r"[^\w-]+", " ", said.output)
 
 
-@pytest.mark.parametrize("made", [True, False])
-def test_a_key_that_was_never_made_is_not_replaced(monkeypatch: pytest.MonkeyPatch, *, made: bool) -> None:
-    settings = Settings.model_validate({"stack": "live", "github": {"sshKey": made}})
-    updates: list[tuple[list[str], dict[str, str]]] = []
+@pytest.mark.parametrize("host", ["web-1", "key", "web-key"])
+@pytest.mark.parametrize(
+    ("wanted", "made", "fix"),
+    [
+        (
+            False,
+            False,
+            "pulumi config set --path 'github.sshKey' true --stack live && export SLIPWAY_GITHUB_ADMIN=true && ",
+        ),
+        (True, False, "export SLIPWAY_GITHUB_ADMIN=true && pulumi up --stack live"),
+        (True, True, ""),
+    ],
+)
+def test_a_key_that_was_made_is_replaced_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, *, wanted: bool, made: bool, fix: str, host: str
+) -> None:
+    github = {"sshKey": wanted, "manage": "all", "variables": {"A": "b"}}
+    settings = Settings.model_validate({"stack": "live", "github": github})
+    updates: list[tuple[list[str], dict[str, Any]]] = []
 
-    def deploy(_: object, given: list[str], *, settings: dict[str, str], **__: str) -> int:
-        updates.append((given, settings))
+    def deploy(_: object, given: list[str], **how: Any) -> int:
+        updates.append((given, how))
         return 0
 
-    engine = SimpleNamespace(stack="live")
+    prefix = "urn:pulumi:live::shop::slipway:"
+    key = [
+        f"{prefix}github:GitHubEnvironment$slipway:ssh_key:SshKey$command:local:Command::shop-live-pair",
+        f"{prefix}host:Host$command:remote:Command::shop-live-{host}-key",
+        f"{prefix}github:GitHubEnvironment$github:index/secret:ActionsEnvironmentSecret::live/SLIPWAY_SSH_KEY",
+    ]
+    others = [
+        f"{prefix}host:Host$command:remote:Command::shop-live-{host}-removal",
+        f"{prefix}deployment:ComposeDeployment$command:remote:Command::shop-live-{host}",
+    ]
+    state = json.dumps({"deployment": {"resources": [{"urn": each} for each in [*others, *(key if made else ())]]}})
+    exported = SimpleNamespace(returncode=0, stdout=state)
+    engine = SimpleNamespace(stack="live", ask=lambda *_: exported)
     monkeypatch.setattr("slipway.releases.engine.engine_of", lambda *_, **__: engine)
     monkeypatch.setattr("slipway.releases.engine.settings_of", lambda _: settings)
     monkeypatch.setattr("slipway.releases.locks.waiting.when_free", lambda _, update: update(""))
     monkeypatch.setattr("slipway.cli.deploy.update.deploy", deploy)
     said = CliRunner().invoke(app, ["host", "key", "--rotate"])
-    if not made:
-        assert "pulumi config set --path 'github.sshKey' true --stack live && SLIPWAY_GITHUB_ADMIN=true" in str(
-            said.exception
-        )
+    if fix:
+        assert fix in str(said.exception)
         assert updates == []
         return
-    [(given, environment)] = updates
-    assert environment == {"SLIPWAY_GITHUB_ADMIN": "true"}
-    assert given[:2] == ["--replace", "**$slipway:ssh_key:SshKey$command:local:Command::**"]
-    assert given.count("--target") == 3, "nothing else is changed"
+    [(given, how)] = updates
+    assert how["told"] is False
+    assert how["settings"]["SLIPWAY_GITHUB_ADMIN"] == "true"
+    assert json.loads(how["settings"]["SLIPWAY_GITHUB"]) == {**github, "manage": "own"}, "nothing of others is removed"
+    assert given[0] == "--replace"
+    targets = [glob for word, glob in itertools.pairwise(given) if word == "--target"]
+    assert [each for each in [*key, *others] if any(fnmatchcase(each, glob) for glob in targets)] == key
+    assert [each for each in [*key, *others] if fnmatchcase(each, given[1])] == key[:1]

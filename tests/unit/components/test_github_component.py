@@ -146,7 +146,7 @@ def test_a_key_comes_and_goes_with_a_run_that_may_change_the_repository(
 
 @pytest.mark.parametrize("machines", [(), (LOCAL,)])
 def test_no_key_is_made_that_no_host_would_let_in(tmp_path: Path, machines: Sequence[dict[str, Any]]) -> None:
-    with pytest.raises(SlipwayError, match="take over the __main__.py"):
+    with pytest.raises(SlipwayError, match="take over the __main__"):
         made(tmp_path, {"sshKey": True}, machines=machines)
 
 

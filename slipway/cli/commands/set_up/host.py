@@ -66,7 +66,7 @@ def host(
     if what is _What.KEY:
         fits = not (preview or add or name) if rotate else preview and name
         if not fits or login or ssh_from or yes or json:
-            raise typer.BadParameter("key takes either a FILE and --preview, and maybe --add, or --rotate")
+            raise typer.BadParameter("key needs FILE --preview [--add], or --rotate")
     elif preview or add or rotate:
         raise typer.BadParameter("--preview, --add and --rotate are for a key")
     elif what is _What.CHECK and yes:
@@ -134,24 +134,40 @@ def _key(file: Path, found: Stack, *, add: bool) -> None:
 
 
 def _rotated(stack: str) -> int:
+    import json
+
     from slipway.cli.deploy.update import deploy
     from slipway.contract.commands import of_stack
     from slipway.contract.problems import SlipwayError
-    from slipway.releases.engine import engine_of, settings_of
+    from slipway.releases.engine import engine_of, output_of, settings_of
     from slipway.releases.locks.waiting import when_free
     from slipway.settings.blocks.github import SSH_KEY
     from slipway.settings.setting_files import config_set
 
     engine = engine_of(stack, deploys=True)
-    if not settings_of(engine).github.ssh_key:
+    github, command = settings_of(engine).github, of_stack("slipway host key --rotate", engine.stack)
+    first = of_stack("export SLIPWAY_GITHUB_ADMIN=true && pulumi up", engine.stack)
+    if not github.ssh_key:
         raise SlipwayError(
             "github.sshKey is not set",
             "GitHub has no key of this stack that was made here",
-            f"{config_set(engine.stack, 'github.sshKey', 'true')} && export SLIPWAY_GITHUB_ADMIN=true && "
-            + of_stack("pulumi up", engine.stack),
+            f"{config_set(engine.stack, 'github.sshKey', 'true')} && {first}",
         )
-    pair, line = "**$slipway:ssh_key:SshKey$command:local:Command::**", "**$command:remote:Command::**-key"
-    parts = (pair, line, f"**:ActionsEnvironmentSecret::**/{SSH_KEY}")
-    given = ["--replace", pair, *(word for each in parts for word in ("--target", each))]
-    command, admin = of_stack("slipway host key --rotate", engine.stack), {"SLIPWAY_GITHUB_ADMIN": "true"}
-    return when_free(engine, lambda note: deploy(engine, given, message=note, settings=admin, command=command))
+    what, meaning = (
+        f"the engine does not give the state of stack {engine.stack}",
+        "it is not known whether it has a key",
+    )
+    pair = "$slipway:ssh_key:SshKey$command:local:Command::"
+    if pair not in output_of(engine.ask("stack", "export"), what, meaning, command):
+        raise SlipwayError("github.sshKey is set, but no key was made yet", "there is none to replace", first)
+    pairs, line = f"**{pair}**", "**slipway:host:Host$command:remote:Command::**-key"
+    parts = (pairs, line, f"**:ActionsEnvironmentSecret::**/{SSH_KEY}")
+    given = ["--replace", pairs, *(word for each in parts for word in ("--target", each))]
+    own = {
+        **github.model_dump(mode="json", by_alias=True, exclude_unset=True),
+        "manage": "own",
+    }  # --target limits no more
+    for_this = {"SLIPWAY_GITHUB_ADMIN": "true", "SLIPWAY_GITHUB": json.dumps(own)}
+    return when_free(
+        engine, lambda note: deploy(engine, given, message=note, settings=for_this, command=command, told=False)
+    )
