@@ -67,7 +67,7 @@ class GitHubEnvironment(pulumi.ComponentResource):
                 raise SlipwayError(
                     "__main__.py gives GitHubEnvironment no hosts that are reached over SSH, and github.sshKey is set",
                     "GitHub would have a key that no host lets in; it is of a version of Slipway that made none",
-                    "slipway upgrade, and take over the __main__.py of its template",
+                    "take over the __main__.py of the template of this version",
                 )
             self._key = SshKey(name, SshKeyArgs(hosts=args.hosts), pulumi.ResourceOptions(parent=self))
         wanted = {(kind, each): properties for kind, each, properties in self._wanted()} if view.admin else {}

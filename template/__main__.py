@@ -31,7 +31,7 @@ with reported_to_pulumi():
     from slipway.releases.github_repository import look_at_repository
 
     revision = application.revision or read_revision(settings.application)
-    github = look_at_repository(settings)
+    hub = look_at_repository(settings)
     cloud = look_at_cloud(settings, application.stack)
     pending, silent = cloud.pending if cloud else None, cloud.silent if cloud else tuple
     view = look_at_hosts(settings, application, sessions, pending, silent)
@@ -56,9 +56,8 @@ with reported_to_pulumi():
             Host(name, HostArgs(machine=machine, private_key=key, probe=view.probes[name], needs=needs.get(name, ())))
             for name, machine in view.machines.items()
         ]
-        if github:
-            about = GitHubEnvironmentArgs(settings=settings, repository=github, hosts=hosts)
-            GitHubEnvironment(application.stack, about)
+        if hub:
+            GitHubEnvironment(application.stack, GitHubEnvironmentArgs(settings=settings, repository=hub, hosts=hosts))
         args = ComposeDeploymentArgs(
             settings=settings,
             application=application,
