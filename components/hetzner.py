@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-from slipway.hosts.hetzner.keys import HOST_KEY_LABEL, label_of, new_host_key
+from slipway.hosts.hetzner.keys import HOST_KEY_LABEL, label_of
 from slipway.hosts.hetzner.look import LABEL, volume_name
 from slipway.hosts.hetzner.machines import COMPONENT, stated
 from slipway.hosts.hetzner.power import after_shutdown
+from slipway.hosts.key_pair import new_key_pair
 from slipway.settings.engine_errors import raised_to_pulumi
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from slipway.hosts.hetzner.keys import HostKey
     from slipway.hosts.hetzner.look import CloudView
+    from slipway.hosts.key_pair import KeyPair
     from slipway.settings.blocks.hetzner import ServerSettings
     from slipway.settings.model import Settings
 
@@ -134,7 +135,7 @@ class HetznerServers(pulumi.ComponentResource):
         addresses = {kind: self._address(host, server, kind, labels) for kind in ("ipv4", "ipv6")}
         volume = self._volume(host, server, labels) if server.volume else None
         known, reborn = self._cloud.machines.servers.get(host), self._cloud.pending.get(host) == "rebuilt"
-        own = None if known and known.host_key and not reborn else new_host_key()
+        own = None if known and known.host_key and not reborn else new_key_pair()
         public = own.public if own else known.host_key if known else ""
         later = ["serverType"] if known and host not in self._cloud.pending else []  # as one is changed at a time
         kind = pulumi.Output.from_input(server.type)
@@ -228,7 +229,7 @@ class HetznerServers(pulumi.ComponentResource):
             opts=self._options(delete_before_replace=True),
         )
 
-    def _user_data(self, host: str, server: ServerSettings, volume: Any, key: HostKey) -> pulumi.Output[str]:  # noqa: ANN401
+    def _user_data(self, host: str, server: ServerSettings, volume: Any, key: KeyPair) -> pulumi.Output[str]:  # noqa: ANN401
         """With the host key in it, so it is a secret."""
         from slipway.hosts.hetzner.birth import first_configuration  # noqa: PLC0415  # few updates make servers
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import pulumi
 from pulumi_command import local
 
+from slipway.hosts.key_pair import public_half
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -55,13 +57,6 @@ class SshKey(pulumi.ComponentResource):
             ),
         )
         private = pair.stdout.apply(lambda text: f"{text.strip()}\n")
-        let_in = [made.stdout for host in args.hosts for made in host.let_in(name, private.apply(_public_half))]
+        let_in = [made.stdout for host in args.hosts for made in host.let_in(name, private.apply(public_half))]
         self.private_half = pulumi.Output.all(private, *let_in).apply(lambda known: str(known[0]))
         self.register_outputs({})
-
-
-def _public_half(private: str) -> str:
-    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415  # most stacks do not need it
-
-    key = serialization.load_ssh_private_key(private.encode(), None).public_key()
-    return key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 from dev.toolchain import golang
-from dev.toolchain.actionlint import ensure_actionlint
 from dev.toolchain.cache import cache_root
 from dev.toolchain.docker import ensure_docker
+from dev.toolchain.golang import ensure_actionlint
 from dev.toolchain.local import machine
 from dev.toolchain.progress import say
 from dev.toolchain.pulumi import MORE_PLUGIN_VERSIONS, ensure_plugin

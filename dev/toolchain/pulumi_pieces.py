@@ -107,7 +107,7 @@ def sources_digest() -> str:
 
 
 def build_key(piece: Piece) -> str:
-    """Changes with the piece's own sources and what the linker is told, and with nothing else in this module."""
+    """Changes with the piece's own sources and what the linker is given, and with nothing else in this module."""
     sources = _digest(files_in(_SOURCES / piece.folder))
     return f"{sources} {platform.system()} {platform.machine()} {dataclasses.astuple(piece)}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from slipway.agent.docker.facts import RUNS, left_behind
+from slipway.agent.docker.facts import RUNS, in_lost_namespaces
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ __all__ = ["drift", "route_drift"]
 def drift(proofs: Mapping[str, Proof], containers: Sequence[Container]) -> list[dict[str, str]]:
     """One entry per difference: the service and what happened to it."""
     found = []
-    behind = left_behind(containers)
+    behind = in_lost_namespaces(containers)
     for service in sorted({*proofs, *(each.service for each in containers)}):
         own = [each for each in containers if each.service == service]
         if service not in proofs:

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = [
-    "PLACEHOLDER", "ShippedFile", "following", "joined", "joining", "placeholders", "secrets_of", "shipped_file",
-    "texts", "used_definitions",
+    "PLACEHOLDER", "ShippedFile", "following", "joined_services", "joining", "placeholders", "secrets_of",
+    "shipped_file", "texts", "used_definitions",
 ]  # fmt: skip
 
 PLACEHOLDER = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -54,7 +54,7 @@ def following(services: Iterable[str]) -> str:
     return f"depends_on: {{{', '.join(f'{each}: {{condition: service_started, restart: true}}' for each in services)}}}"
 
 
-def joined(service: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def joined_services(service: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The services whose very container this one uses, each with the key that says so."""
     for key in ("network_mode", "ipc", "pid"):
         kind, _, name = str(service.get(key, "")).partition(":")
@@ -72,7 +72,7 @@ def joining(name: str, services: Mapping[str, Mapping[str, Any]]) -> Iterator[tu
     mounts = services[name].get("volumes") or ()
     same = all(isinstance(each, dict) and each.get("type") == "volume" and each.get("source") for each in mounts)
     for other, service in services.items():
-        for used, key in joined(service):
+        for used, key in joined_services(service):
             if used == name and not (key == "volumes_from" and same):
                 yield other, key
 

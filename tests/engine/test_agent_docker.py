@@ -38,7 +38,7 @@ from agent_harness import (
 )  # fmt: skip
 from local_servers import free_port
 
-from dev.toolchain.compose import ensure_compose
+from dev.toolchain.golang import ensure_compose
 from slipway.compose.schema_check import checked
 from slipway.contract.canonical import release_id
 

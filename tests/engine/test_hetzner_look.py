@@ -18,8 +18,8 @@ from slipway.contract.problems import SlipwayError
 from slipway.hosts import records
 from slipway.hosts.hetzner import machines as of_state
 from slipway.hosts.hetzner import power
-from slipway.hosts.hetzner.keys import new_host_key, public_half
 from slipway.hosts.hetzner.look import look_at_cloud
+from slipway.hosts.key_pair import new_key_pair, public_half
 from slipway.settings.model import Settings
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from slipway.hosts.hetzner.look import CloudView
 
 WEB = {"name": "web", "type": "cx23", "location": "fsn1"}
-KEY = new_host_key().private
+KEY = new_key_pair().private
 _COMPONENT = "urn:pulumi:test::slipway::slipway:hetzner:HetznerServers"
 
 
@@ -249,7 +249,7 @@ def test_a_server_is_shut_down_before_its_type_changes(
 def test_a_run_with_the_key_of_github_alone_changes_no_login_key_and_makes_no_server(
     said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    admin = public_half(new_host_key().private)
+    admin = public_half(new_key_pair().private)
     _state(monkeypatch, public=admin)
     monkeypatch.setenv("SLIPWAY_SSH_KEY", KEY)
     web = {**WEB, "volume": {"size": 20}}

@@ -10,7 +10,7 @@ import pytest
 from hcloud import Client
 from hetzner_fake import TOKEN, serving_hetzner
 
-from slipway.hosts.hetzner.keys import new_host_key
+from slipway.hosts.key_pair import new_key_pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pulumi_project import Outcome, Project
 
 ROOT = Path(__file__).resolve().parents[2]
-KEY = new_host_key()
+KEY = new_key_pair()
 
 PROGRAM = """
 from pathlib import Path

@@ -10,7 +10,8 @@ from remote_stack import machine_settings
 
 from dev.testhosts.cloud_init import add_packages, apply_user_data
 from slipway.hosts.connection import reached
-from slipway.hosts.preparation.cloud_init import STATUS_COMMAND, HostKeyPair, Wanted, user_data
+from slipway.hosts.key_pair import KeyPair
+from slipway.hosts.preparation.cloud_init import STATUS_COMMAND, Wanted, user_data
 from slipway.hosts.preparation.items import items
 from slipway.hosts.preparation.on_host import check
 from slipway.settings.model import HostSettings
@@ -26,7 +27,7 @@ PACKAGES = ("ca-certificates", "logrotate", "nftables", "unattended-upgrades")
 def born(host: TestHost, login: asyncssh.SSHKey, user: str = "deploy") -> tuple[str, HostSettings, Wanted]:
     """Apply user data; cloud-init's status, and the host as its settings know it afterwards."""
     key = asyncssh.generate_private_key("ssh-ed25519")
-    pair = HostKeyPair(key.export_private_key().decode(), key.export_public_key().decode().strip())
+    pair = KeyPair(key.export_private_key().decode(), key.export_public_key().decode().strip())
     public = " ".join(login.export_public_key().decode().split()[:2])
     wanted = Wanted(user=user, login_keys=(public,), ssh_from=("198.18.0.0/15",), reboot_at="04:15")
     status = apply_user_data(host, user_data("web-frankfurt-1", wanted, pair))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from slipway.agent import strategies
-from slipway.agent.docker.facts import RUNS, left_behind
+from slipway.agent.docker.facts import RUNS, in_lost_namespaces
 from slipway.agent.strategies.graph import ancestors, levels
 from slipway.agent.strategies.held import Held, leaving
 from slipway.agent.strategies.recreate import ended_as_proven
@@ -213,7 +213,7 @@ def _outdated(
         return set()
     if not service.replaced_with.isdisjoint(renewed):
         return {each.id for each in own}
-    behind = left_behind(containers)
+    behind = in_lost_namespaces(containers)
     apart = {each.id for each in own if each.id in behind or not service.replaced_with.issuperset(each.follows)}
     if apart:
         return apart  # these cannot reach what they joined, or would look for a generation that goes without them

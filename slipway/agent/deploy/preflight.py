@@ -145,26 +145,29 @@ def _fixed(compose: Mapping[str, Any], changed: Collection[str], starting: Colle
     takes the first container off its network and fails.
     """
     used = used_definitions(compose, {name: compose["services"].get(name) or {} for name in starting})
-    for kind, key in [(each, key) for each in ("networks", "volumes") for key in sorted(used[each])]:
-        wanted = used[kind][key] or {}
+    for key, wanted in _own(used["networks"]):
         name = str(wanted.get("name") or key)
-        if wanted.get("external"):
-            continue
-        if kind == "networks":
-            differs = key in changed and api.network(name) is not None
-        else:
-            options = {key: str(value).replace("$$", "$") for key, value in (wanted.get("driver_opts") or {}).items()}
-            found = api.volume(name) or {"Driver": wanted.get("driver") or "local", "Options": options}
-            actual = found.get("Driver") or "local", found.get("Options") or {}
-            differs = actual != (wanted.get("driver") or "local", options)
-        if differs:
-            thing = kind[:-1]
-            begins = ", and begins empty" if kind == "volumes" else ""
-            raise SlipwayError(
-                f"the {thing} {name} ({key} in the Compose file) is there with other settings",
-                f"Docker cannot change a {thing}, so its services would go on with the old ones; nothing was started",
-                f"restore its settings in {kind}.{key}, or add `name: {name}-2` there: that one is made anew{begins}",
-            )
+        if key in changed and api.network(name) is not None:
+            raise _unchangeable("network", name, key, "")
+    for key, wanted in _own(used["volumes"]):
+        name, driver = str(wanted.get("name") or key), str(wanted.get("driver") or "local")
+        options = {option: str(value).replace("$$", "$") for option, value in (wanted.get("driver_opts") or {}).items()}
+        found = api.volume(name)
+        if found and (found.get("Driver") or "local", found.get("Options") or {}) != (driver, options):
+            raise _unchangeable("volume", name, key, ", and begins empty")
+
+
+def _own(definitions: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Those that Compose makes, by key."""
+    return [(key, own or {}) for key, own in sorted(definitions.items()) if not (own or {}).get("external")]
+
+
+def _unchangeable(thing: str, name: str, key: str, begins: str) -> SlipwayError:
+    return SlipwayError(
+        f"the {thing} {name} ({key} in the Compose file) is there with other settings",
+        f"Docker cannot change a {thing}, so its services would go on with the old ones; nothing was started",
+        f"restore its settings in {thing}s.{key}, or add `name: {name}-2` there: that one is made anew{begins}",
+    )
 
 
 def _names(

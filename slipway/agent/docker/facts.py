@@ -28,8 +28,8 @@ __all__ = [
     "container",
     "containers",
     "fixed_address",
-    "joined",
-    "left_behind",
+    "in_lost_namespaces",
+    "joined_containers",
     "log_tail",
     "one_offs",
     "restart_policy",
@@ -178,7 +178,7 @@ def container(details: dict[str, Any]) -> Container:
         one_off=labels.get(_ONE_OFF_LABEL) == "True",
         terminal=bool(details["Config"].get("Tty")),
         may_end=labels.get(JOB_LABEL) == "true",
-        joined=tuple(each[:SHORT_ID] for each in joined(details)),
+        joined=tuple(each[:SHORT_ID] for each in joined_containers(details)),
         unnamed=tuple(str(each["Destination"]) for each in details.get("Mounts") or () if unnamed_volume(each)),
         serves=bool(
             (details.get("HostConfig") or {}).get("PortBindings")
@@ -207,13 +207,13 @@ def unnamed_volume(mount: Mapping[str, Any]) -> bool:
     return bool(_UNNAMED.fullmatch(str(mount.get("Name"))))
 
 
-def joined(details: Mapping[str, Any]) -> list[str]:
+def joined_containers(details: Mapping[str, Any]) -> list[str]:
     """The containers whose namespaces this one uses, as the engine names them."""
     host = details.get("HostConfig") or {}
     return sorted({str(host.get(mode)).partition("container:")[2] for mode in _NAMESPACES} - {""})
 
 
-def left_behind(containers: Iterable[Container]) -> dict[str, str]:
+def in_lost_namespaces(containers: Iterable[Container]) -> dict[str, str]:
     """Id of each container that runs in a namespace of one which was started again since → the name of that one."""
     by_id = {each.id: each for each in containers}
     return {

@@ -98,7 +98,8 @@ def _described(old: OldProject, folder: StackFolder, api: DockerApi, slow: Seque
     noted, down = old.noted(), old.down()
     known = {each.id for each in noted}
     found = [*noted, *(each for each in (old.awake() if old.over else ()) if each.id not in known)]
-    edge = Edge(api, silent := Output(""))
+    silent = Output("")
+    edge = Edge(api, silent)
     away = [each for each in noted if each.ran and not each.running] if old.open else []
     return {
         "contract": CONTRACT,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.agent import runtime
 from slipway.agent.docker.docker_api import PROJECT_LABEL
-from slipway.agent.docker.facts import SHORT_ID, comparable, joined
+from slipway.agent.docker.facts import SHORT_ID, comparable, joined_containers
 from slipway.agent.docker.stop import grace
 from slipway.agent.edge.network import EDGE_LABEL
 from slipway.agent.edge.routing import claims
@@ -90,7 +90,7 @@ def _wanted(details: Mapping[str, Any]) -> Iterator[tuple[int, str, str]]:
 
 
 def _lost_joined(details: Mapping[str, Any], api: DockerApi) -> Iterator[str]:
-    for each in joined(details):
+    for each in joined_containers(details):
         if api.container(each) is None:
             yield each[:SHORT_ID]
 
@@ -160,7 +160,7 @@ def rejoin(old: OldProject, api: DockerApi, out: Output, *, lost: bool = False) 
     for details in running:
         began(details)
     for details in sorted(running, key=lambda each: str(each["Created"])):
-        asked = joined(details)
+        asked = joined_containers(details)
         if each := noted.get(details["Id"][:SHORT_ID]):
             front = any(port in each.ports for port, _ in old.asks.values())
             asked += _kept(details, front=front, lost=lost)

@@ -13,7 +13,7 @@ from slipway.agent.docker.facts import CONFIG_LABEL, JOB_LABEL, RELEASE_LABEL, S
 from slipway.agent.docker.pull import without_tag
 from slipway.agent.strategies.graph import levels
 from slipway.agent.strategies.service import Service, Traffic
-from slipway.contract.compose_tree import PLACEHOLDER, joined, joining, shipped_file, texts, used_definitions
+from slipway.contract.compose_tree import PLACEHOLDER, joined_services, joining, shipped_file, texts, used_definitions
 from slipway.contract.problems import SlipwayError
 
 if TYPE_CHECKING:
@@ -260,7 +260,7 @@ def _depends_on(service: Mapping[str, Any], present: Collection[str]) -> dict[st
         for name, how in declared.items()
         if name in present
     }
-    for name, _ in joined(service):
+    for name, _ in joined_services(service):
         if name in present:
             found[name] = (found.get(name, ("service_started", True))[0], True)
     return found

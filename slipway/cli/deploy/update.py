@@ -39,14 +39,13 @@ def deploy(
     message: str = "",
     settings: Mapping[str, str] | None = None,
     command: str = "",
-    told: bool = True,
+    announced: bool = True,
 ) -> int:
     """Run it; the engine's exit code.
 
     `given` are further options of `pulumi up`, `settings` variables of the environment that hold for this update alone;
-    `command` is what errors advise to run again, `slipway up` if empty. Not `told`, it is no deployment: no messages,
-    no summary of a job, no release. Raises StackLockedError when the engine met a
-    lock, and did nothing.
+    `command` is what errors advise to run again, `slipway up` if empty. Not `announced`, it is no deployment: no
+    messages, no summary of a job, no release. Raises StackLockedError when the engine met a lock, and did nothing.
     """
     plain = ["--yes", "--skip-preview", "--non-interactive", "--color", "never", "--cwd", str(engine.root)]
     said = ["--message", message] if message else []
@@ -65,7 +64,7 @@ def deploy(
                     back.begin()
                     if not live:  # as `LiveView` shows it
                         typer.echo(_STOPPING, err=True)
-                if story.begun and told:
+                if story.begun and announced:
                     people.begin()
                 view.tick()
 
@@ -73,7 +72,7 @@ def deploy(
         if code and not (run.stopping or story.errors) and (other := conflict(run.output, engine.stack)):
             raise StackLockedError(other)
         again = command or of_stack("slipway up", engine.stack)
-        reasons = _end(run, story, code, monotonic() - began, command=again, engine=engine, told=told)
+        reasons = _end(run, story, code, monotonic() - began, command=again, engine=engine, announced=announced)
         if code and run.stopping:
             if story.begun and (live or not back.begun):
                 typer.echo(_STOPPING, err=True)
@@ -81,7 +80,7 @@ def deploy(
             stopped = SlipwayError("pulumi up was stopped", meaning, again)
             typer.echo(str(stopped), err=True)
             reasons = [str(stopped)]
-        if told and (code or story.begun):
+        if announced and (code or story.begun):
             rolled_back = not code and environment.get("SLIPWAY_KIND") == ROLLBACK
             people.say(
                 "failed" if code else "rolled-back" if rolled_back else "succeeded",
@@ -100,14 +99,14 @@ def _way_back(story: Story, engine: Engine) -> str:
 
 
 def _end(
-    run: EngineRun, story: Story, code: int, seconds: float, *, command: str, engine: Engine, told: bool
+    run: EngineRun, story: Story, code: int, seconds: float, *, command: str, engine: Engine, announced: bool
 ) -> list[str]:
     """The last lines: what came of it, and on failure the errors in the family's form, which are returned."""
     release, back = str(story.outputs.get("release") or ""), _way_back(story, engine)
     if code == 0:
         how, urls = f"done in {seconds:.1f} s: {story.summary() or 'nothing to do'}", list(story.ready())
         typer.echo(how)
-        if not told:
+        if not announced:
             return []
         if release:
             typer.echo(f"release {release}")
@@ -125,7 +124,7 @@ def _end(
     errors = story.errors or [engine_error(run, story, code, command, engine)]
     for error in errors:
         typer.echo(error, err=True)
-    if told:
+    if announced:
         summarise(engine.stack, how, release=release, errors=errors, back=back)
     return errors
 

@@ -11,12 +11,12 @@ import pulumi
 from slipway.contract.problems import SlipwayError
 from slipway.contract.redaction import printable
 from slipway.hosts.connection import load_asyncssh, reached
-from slipway.hosts.preparation.cloud_init import STATUS_COMMAND, HostKeyPair, Wanted, user_data
+from slipway.hosts.preparation.cloud_init import STATUS_COMMAND, Wanted, user_data
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from slipway.hosts.hetzner.keys import HostKey
+    from slipway.hosts.key_pair import KeyPair
     from slipway.settings.model import HostSettings, Settings
 
 __all__ = ["first_configuration", "ready"]
@@ -29,7 +29,7 @@ _GOOD = ("", "status: done", "status: disabled")
 _FAILED = ("status: error", "slipway: error: ")
 
 
-def first_configuration(settings: Settings, host: str, key: HostKey, login_key: str, volumes: Mapping[str, str]) -> str:
+def first_configuration(settings: Settings, host: str, key: KeyPair, login_key: str, volumes: Mapping[str, str]) -> str:
     """User data of a new server; `volumes` are devices and where they are mounted. It holds the host's private key."""
     network = settings.hetzner.network
     wanted = Wanted(
@@ -39,7 +39,7 @@ def first_configuration(settings: Settings, host: str, key: HostKey, login_key: 
         private=(network,) if network else (),
         volumes=volumes,
     )
-    return user_data(host, wanted, HostKeyPair(key.private, key.public))
+    return user_data(host, wanted, key)
 
 
 async def ready(host: HostSettings, private_key: str, *, new: bool) -> None:

@@ -16,10 +16,10 @@ from slipway.contract.commands import of_stack
 from slipway.contract.problems import Problem, SlipwayError
 from slipway.contract.redaction import printable
 from slipway.hosts.hetzner.api import Api
-from slipway.hosts.hetzner.keys import public_half
 from slipway.hosts.hetzner.machines import Machines, machines_in_state, stated
 from slipway.hosts.hetzner.power import switched_on
 from slipway.hosts.hetzner.prices import cost_of, difference, earlier
+from slipway.hosts.key_pair import public_half
 from slipway.settings.blocks.github import SSH_KEY
 from slipway.settings.blocks.hetzner import TOKEN_KEY
 from slipway.settings.setting_files import config_rm, config_set

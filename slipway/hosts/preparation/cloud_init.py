@@ -6,7 +6,7 @@ Produces: text that holds the host's private key, so it is a secret wherever it 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -15,7 +15,10 @@ from slipway.hosts.preparation.item import Wanted
 from slipway.hosts.preparation.items import items
 from slipway.hosts.preparation.script import whole_script
 
-__all__ = ["MOST_BYTES", "STATUS_COMMAND", "HostKeyPair", "Wanted", "user_data"]
+if TYPE_CHECKING:
+    from slipway.hosts.key_pair import KeyPair
+
+__all__ = ["MOST_BYTES", "STATUS_COMMAND", "Wanted", "user_data"]
 
 MOST_BYTES = 32 * 1024
 """Hetzner's limit: `user_data` of `POST /servers` in the description of its API."""
@@ -23,13 +26,6 @@ _SCRIPT, _LOG = "/var/lib/slipway/prepare", "/var/log/slipway-prepare.log"
 STATUS_COMMAND = f"cloud-init status --long; grep -h '^slipway: error: ' {_LOG} 2> /dev/null; true"
 """What anybody on the machine may ask: how far cloud-init is (`status: running`, `done`, `error`), and which items of
 the list failed, which cloud-init does not name."""
-
-
-class HostKeyPair(NamedTuple):
-    """An ed25519 key in OpenSSH form."""
-
-    private: str
-    public: str
 
 
 class _Readable(yaml.SafeDumper):
@@ -43,7 +39,7 @@ def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
 _Readable.add_representer(str, _text)
 
 
-def user_data(name: str, wanted: Wanted, host_key: HostKeyPair) -> str:
+def user_data(name: str, wanted: Wanted, host_key: KeyPair) -> str:
     """User data of a machine called `name` that shows `host_key` from its first connection on.
 
     Raises:

@@ -55,7 +55,7 @@ async def check(host: HostSettings, key: str, items: Sequence[Item]) -> list[Res
 
 
 async def bring_about(host: HostSettings, key: str, items: Sequence[Item], done: Callable[[Result], None]) -> None:
-    """Bring about these items, one after the other; `done` is told what the host then has of each.
+    """Bring about these items, one after the other; `done` gets what the host then has of each.
 
     Raises:
         SlipwayError: one failed; those after it were not begun, and nobody is locked out.

@@ -101,7 +101,7 @@ def test_what_is_no_deployment_is_told_nobody(
     *, events: list[Any], code: int,
 ) -> None:  # fmt: skip
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))
-    assert told(*events, code=code, told=False) == (code, [])
+    assert told(*events, code=code, announced=False) == (code, [])
     assert not re.search("^(release|ready:)", capsys.readouterr().out, re.MULTILINE)
     assert not (tmp_path / "summary").exists()
 
@@ -181,7 +181,7 @@ REVIEWERS = {"protection_rules": [{"type": "wait_timer"}, {"type": "required_rev
 
 
 @pytest.mark.parametrize(
-    ("token", "answer", "told"),
+    ("token", "answer", "sent"),
     [
         ("t", REVIEWERS, True),
         ("t", {"protection_rules": [{"type": "branch_policy"}]}, False),
@@ -192,7 +192,7 @@ REVIEWERS = {"protection_rules": [{"type": "wait_timer"}, {"type": "required_rev
     ],
 )
 def test_an_approval_that_nobody_has_to_give_is_told_nobody(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str, answer: Any, told: bool  # noqa: FBT001
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str, answer: Any, sent: bool  # noqa: FBT001
 ) -> None:  # fmt: skip
     asked = []
 
@@ -213,7 +213,7 @@ def test_an_approval_that_nobody_has_to_give_is_told_nobody(
         monkeypatch.setattr(engine_module, "stack_of", lambda _: stack)
         ran = CliRunner().invoke(app, ["notify", "approval-needed"])
     assert ran.exit_code == 0
-    assert ("answered 204" in ran.stdout) is told, ran.stdout
+    assert ("answered 204" in ran.stdout) is sent, ran.stdout
     assert asked == (["/repos/acme/shop/environments/live"] if token else [])
 
 

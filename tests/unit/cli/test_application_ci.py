@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dev.toolchain.actionlint import ensure_actionlint
+from dev.toolchain.golang import ensure_actionlint
 from slipway.cli.init.application_ci import starter
 from slipway.cli.init.requirements import Requirements, SmokeRequest, _smoke
 from slipway.cli.init.updates import OTHERS, dependabot

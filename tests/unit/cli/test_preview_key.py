@@ -159,7 +159,7 @@ def test_a_key_that_was_made_is_replaced_and_nothing_else(
         assert updates == []
         return
     [(given, how)] = updates
-    assert how["told"] is False
+    assert how["announced"] is False
     assert how["settings"]["SLIPWAY_GITHUB_ADMIN"] == "true"
     assert json.loads(how["settings"]["SLIPWAY_GITHUB"]) == {**github, "manage": "own"}, "nothing of others is removed"
     assert given[0] == "--replace"

@@ -15,7 +15,7 @@ import typer
 import yaml
 from workflow_jobs import WORKFLOWS, Job, called
 
-from dev.toolchain.actionlint import ensure_actionlint
+from dev.toolchain.golang import ensure_actionlint
 from slipway.cli.init import workflows as shipped
 from slipway.cli.init.workflows import by_hand, workflows_for
 from slipway.cli.main import app

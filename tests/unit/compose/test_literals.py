@@ -437,7 +437,7 @@ def test_a_new_value_is_the_last_step_where_the_old_one_stands_elsewhere_too(
     text = json.dumps({"services": services, "configs": configs}).replace("{}", value)
     found = problems_of(tmp_path, text, production=True) if production else application(tmp_path, text).warnings
     [fix] = [each.fix for each in found if each.what.startswith("services.a.") and each.what.endswith("in plain text")]
-    if fix == ADOPT:  # keeps today's value, of which the place is told then
+    if fix == ADOPT:  # keeps today's value, so the place is named then
         assert adopted(tmp_path, text).kept
     else:
         *before, last = fix.split(", then ")

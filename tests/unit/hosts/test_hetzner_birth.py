@@ -15,7 +15,7 @@ from samples import settings
 
 from slipway.contract.problems import SlipwayError
 from slipway.hosts.hetzner import birth
-from slipway.hosts.hetzner.keys import new_host_key
+from slipway.hosts.key_pair import new_key_pair
 from slipway.settings.model import HostSettings
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def test_one_that_was_only_switched_off_is_not_built_anew(answers: list[Any], mo
 
 
 def test_user_data_has_the_host_key_the_login_key_and_the_volume(tmp_path: Path) -> None:
-    key = new_host_key()
+    key = new_key_pair()
     stack = settings(tmp_path, hetzner={"sshFrom": ["::/0"], "network": "10.10.0.0/16"})
     text = birth.first_configuration(stack, "web", key, "ssh-ed25519 LOGIN", {"/dev/disk/by-id/x": "/data"})
     document = yaml.safe_load(text)

@@ -14,12 +14,13 @@ from samples import settings
 from slipway.contract.problems import SlipwayError
 from slipway.hosts import records
 from slipway.hosts.connection import reached
-from slipway.hosts.hetzner.keys import key_of_label, label_of, new_host_key, public_half
+from slipway.hosts.hetzner.keys import key_of_label, label_of
 from slipway.hosts.hetzner.machines import machines_in_state, stated, with_machines
 from slipway.hosts.hetzner.prices import COST, cost_of, difference, earlier
+from slipway.hosts.key_pair import new_key_pair, public_half
 
 WEB = {"name": "web", "type": "cx23", "location": "fsn1"}
-KEY = new_host_key()
+KEY = new_key_pair()
 _COMPONENT = "urn:pulumi:test::slipway::slipway:hetzner:HetznerServers"
 PRICING: dict[str, Any] = {
     "currency": "EUR",
@@ -70,7 +71,7 @@ def test_a_label_that_holds_no_key_gives_none(label: str) -> None:
 
 def test_a_new_key_is_one_of_openssh_and_another_each_time() -> None:
     assert public_half(KEY.private) == KEY.public
-    assert new_host_key() != KEY
+    assert new_key_pair() != KEY
     with pytest.raises(SlipwayError, match="sshKey cannot be used"):
         public_half("no key")
 

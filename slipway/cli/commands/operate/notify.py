@@ -35,7 +35,7 @@ def notify(
     found = stack_of(engine)
     targets = found.settings.notify_targets()
     if event == "approval-needed" and targets and waits_for_nobody(engine, found.settings):
-        typer.echo(f"the environment of {engine.short} has no reviewers on GitHub: nobody was told")
+        typer.echo(f"the environment of {engine.short} has no reviewers on GitHub: nothing was sent")
         return
     if not targets and event == TEST:
         fix = f"{config_set(engine.stack, 'notify.team.to', 'slack')} && "

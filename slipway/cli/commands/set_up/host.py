@@ -169,5 +169,5 @@ def _rotated(stack: str) -> int:
     }  # --target limits no more
     for_this = {"SLIPWAY_GITHUB_ADMIN": "true", "SLIPWAY_GITHUB": json.dumps(own)}
     return when_free(
-        engine, lambda note: deploy(engine, given, message=note, settings=for_this, command=command, told=False)
+        engine, lambda note: deploy(engine, given, message=note, settings=for_this, command=command, announced=False)
     )

@@ -12,10 +12,11 @@ import yaml
 from dev.toolchain.cloud_init import cloud_config_schema
 from dev.toolchain.process import ToolchainError
 from slipway.contract.problems import SlipwayError
-from slipway.hosts.preparation.cloud_init import MOST_BYTES, HostKeyPair, Wanted, user_data
+from slipway.hosts.key_pair import KeyPair
+from slipway.hosts.preparation.cloud_init import MOST_BYTES, Wanted, user_data
 from slipway.hosts.preparation.items import items
 
-PAIR = HostKeyPair(
+PAIR = KeyPair(
     "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEA\n-----END OPENSSH PRIVATE KEY-----\n",
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPublic",
 )
